@@ -1,0 +1,280 @@
+"""HiFT, streamed exactly: mel frames in, samples out, equal to vocoding the whole utterance at once.
+
+HiFT (HiFTNet, https://arxiv.org/abs/2309.09493; ``chatterbox/models/s3gen/hifigan.py``) is convolutions of finite
+reach around one recurrent thing, the phase of the sine source. So it can be streamed with no seam at all: every
+convolution keeps the inputs its next output still needs, every residual is delayed until its branch arrives, and
+phase and noise of the source are keyed to the absolute sample. Each layer here is the streaming form of one stock
+layer and uses that layer's weights; the state lives in the objects of one utterance, never on the shared module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from .noise import NoiseTape
+from .settings import SAMPLE_RATE, SAMPLES_PER_FRAME
+
+_SOURCE_NOISE, _SOURCE_PHASE = 11, 12  # noise streams
+
+
+def fold_weight_norm(hift: nn.Module) -> None:
+    """Replace each weight-norm parametrization by the weight it stands for, once, instead of at every call."""
+    for module in hift.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+
+
+class _Conv:
+    """A 'same'-padded Conv1d whose padding is real neighbours wherever they exist."""
+
+    def __init__(self, conv: nn.Conv1d) -> None:
+        self.conv = conv
+        self.stride, self.dilation, self.pad = conv.stride[0], conv.dilation[0], int(conv.padding[0])  # type: ignore[arg-type]
+        self.reach = (conv.kernel_size[0] - 1) * self.dilation + 1
+        self.held = conv.weight.new_zeros(1, conv.in_channels, self.pad)
+
+    def push(self, x: Tensor, last: bool) -> Tensor:
+        """x (1, in, n) -> (1, out, m): all outputs whose inputs have arrived."""
+        x = torch.cat([self.held, F.pad(x, (0, self.pad)) if last else x], dim=2)
+        n = (x.shape[2] - self.reach) // self.stride + 1
+        if n <= 0:
+            self.held = x
+            return x.new_zeros(1, self.conv.out_channels, 0)
+        self.held = x[:, :, n * self.stride :]
+        return F.conv1d(x, self.conv.weight, self.conv.bias, self.stride, 0, self.dilation)
+
+
+class _ConvTranspose:
+    """A ConvTranspose1d by overlap-add: what reaches past the inputs so far is kept for the next push."""
+
+    def __init__(self, conv: nn.ConvTranspose1d) -> None:
+        self.conv = conv
+        self.stride, self.skip = conv.stride[0], int(conv.padding[0])  # type: ignore[arg-type]
+        self.overlap = conv.kernel_size[0] - self.stride
+        self.drop_tail = int(conv.padding[0])  # type: ignore[arg-type]
+        self.carry = conv.weight.new_zeros(1, conv.out_channels, self.overlap)
+
+    def push(self, x: Tensor, last: bool) -> Tensor:
+        """x (1, in, n) -> (1, out, ~n * stride)."""
+        if x.shape[2]:
+            y = F.conv_transpose1d(x, self.conv.weight, None, self.stride)
+            y[:, :, : self.overlap] += self.carry
+            out, self.carry = y[:, :, : x.shape[2] * self.stride], y[:, :, x.shape[2] * self.stride :]
+        else:
+            out = self.carry[:, :, :0]
+        if last:
+            out = torch.cat([out, self.carry[:, :, : self.overlap - self.drop_tail]], dim=2)
+        skipped = min(self.skip, out.shape[2])
+        self.skip -= skipped
+        return out[:, :, skipped:] + self.conv.bias.view(1, -1, 1)  # type: ignore[union-attr]
+
+
+class _Align:
+    """Several branches of different delay: hands out what all of them have reached."""
+
+    def __init__(self, branches: int) -> None:
+        self.held: list[Tensor | None] = [None] * branches
+
+    def push(self, *xs: Tensor) -> list[Tensor]:
+        """Each x (1, channels, n_i) -> the same positions of every branch, (1, channels, n)."""
+        joined = [x if held is None else torch.cat([held, x], dim=2) for held, x in zip(self.held, xs, strict=True)]
+        n = min(x.shape[2] for x in joined)
+        self.held = [x[:, :, n:] for x in joined]
+        return [x[:, :, :n] for x in joined]
+
+
+class _ResBlock:
+    """Stock ``ResBlock``: pairs of activated convolutions, each pair added to its (delayed) input."""
+
+    def __init__(self, block: Any) -> None:
+        self.pairs = [
+            (a1, _Conv(c1), a2, _Conv(c2), _Align(2))
+            for a1, c1, a2, c2 in zip(
+                block.activations1, block.convs1, block.activations2, block.convs2, strict=True
+            )
+        ]
+
+    def push(self, x: Tensor, last: bool) -> Tensor:
+        for act1, conv1, act2, conv2, align in self.pairs:
+            branch = conv2.push(act2(conv1.push(act1(x), last)), last)
+            branch, x = align.push(branch, x)
+            x = branch + x
+        return x
+
+
+class _Source:
+    """f0 per frame -> sine source (1, 1, samples): stock ``SineGen`` and ``SourceModuleHnNSF`` on absolute samples.
+
+    Stock code restarts the phase at every call and draws new harmonic phases and noise; here the phase runs on, in
+    float64 on the CPU (MPS has none), and phases and noise come from the utterance's seed and the absolute sample.
+    """
+
+    def __init__(self, hift: Any, seed: int) -> None:
+        gen = hift.m_source.l_sin_gen
+        self.module, self.gen, self.harmonics = hift.m_source, gen, gen.harmonic_num + 1
+        self.noise = NoiseTape(seed, _SOURCE_NOISE, self.harmonics)
+        phase = np.random.default_rng([seed, _SOURCE_PHASE]).uniform(-np.pi, np.pi, self.harmonics)
+        phase[0] = 0.0  # as stock: the fundamental starts at zero
+        self.phase = phase
+        self.cycles, self.sample = 0.0, 0
+
+    def push(self, f0: Tensor) -> Tensor:
+        """f0 (1, frames) in Hz -> (1, 1, frames * 480)."""
+        hz = np.repeat(f0[0].double().cpu().numpy(), SAMPLES_PER_FRAME)
+        n = len(hz)
+        cycles = np.cumsum(np.concatenate([[self.cycles], hz / SAMPLE_RATE]))[1:]
+        self.cycles = float(cycles[-1]) if n else self.cycles
+        order = np.arange(1, self.harmonics + 1)[:, None]
+        theta = 2 * np.pi * ((cycles[None] * order) % 1.0)
+        sines = torch.from_numpy((self.gen.sine_amp * np.sin(theta + self.phase[:, None])).astype(np.float32))
+        voiced = torch.from_numpy((hz > self.gen.voiced_threshold).astype(np.float32))
+        amplitude = voiced * self.gen.noise_std + (1 - voiced) * self.gen.sine_amp / 3
+        noise = amplitude * self.noise.window(self.sample, self.sample + n)
+        self.sample += n
+        self.noise.forget(self.sample)
+        waves = (sines * voiced + noise).to(f0.device, f0.dtype)  # (harmonics, n)
+        return torch.tanh(self.module.l_linear(waves.T)).T[None]
+
+
+class _Stft:
+    """Stock ``_stft`` (centred, reflect-padded): samples -> real and imaginary parts (1, 2 * bins, frames)."""
+
+    def __init__(self, hift: Any) -> None:
+        self.n_fft, self.hop = hift.istft_params["n_fft"], hift.istft_params["hop_len"]
+        self.window = hift.stft_window
+        self.held: Tensor | None = None
+        self.started = False
+
+    def push(self, x: Tensor, last: bool) -> Tensor:
+        """x (1, 1, n) -> (1, n_fft + 2, frames)."""
+        x = x if self.held is None else torch.cat([self.held, x], dim=2)
+        half = self.n_fft // 2
+        if not self.started and x.shape[2] > half:
+            x = torch.cat([x[:, :, 1 : half + 1].flip(2), x], dim=2)
+            self.started = True
+        if last:
+            x = torch.cat([x, x[:, :, -half - 1 : -1].flip(2)], dim=2)
+        n = (x.shape[2] - self.n_fft) // self.hop + 1 if self.started else 0
+        if n <= 0:
+            self.held = x
+            return x.new_zeros(1, self.n_fft + 2, 0)
+        self.held = x[:, :, n * self.hop :]
+        frames = x[0, 0].unfold(0, self.n_fft, self.hop) * self.window.to(x.device, x.dtype)  # (n, n_fft)
+        spectrum = torch.fft.rfft(frames).T[None]
+        return torch.cat([spectrum.real, spectrum.imag], dim=1)
+
+
+class _Istft:
+    """Stock ``_istft`` by overlap-add, divided by the window's envelope."""
+
+    def __init__(self, hift: Any) -> None:
+        self.n_fft, self.hop = hift.istft_params["n_fft"], hift.istft_params["hop_len"]
+        self.window = hift.stft_window
+        self.skip = self.n_fft // 2
+        self.carry: Tensor | None = None  # (2, n_fft - hop): signal, envelope
+
+    def push(self, magnitude: Tensor, phase: Tensor, last: bool) -> Tensor:
+        """Two (1, bins, n) -> samples (1, ~n * hop)."""
+        magnitude = torch.clip(magnitude, max=1e2)
+        window = self.window.to(magnitude.device, magnitude.dtype)
+        n, parts = magnitude.shape[2], self.n_fft // self.hop
+        if n:
+            frames = torch.fft.irfft(torch.polar(magnitude, phase)[0].T, n=self.n_fft) * window  # (n, n_fft)
+        else:
+            frames = magnitude.new_zeros(0, self.n_fft)
+        added = frames.new_zeros(2, n + parts - 1, self.hop)
+        for j in range(parts):
+            added[0, j : j + n] += frames[:, j * self.hop : (j + 1) * self.hop]
+            added[1, j : j + n] += (window**2)[j * self.hop : (j + 1) * self.hop]
+        flat = added.view(2, -1)  # (2, (n + parts - 1) * hop)
+        if self.carry is not None:
+            flat[:, : self.carry.shape[1]] += self.carry
+        done, self.carry = flat[:, : n * self.hop], flat[:, n * self.hop :]
+        if last:
+            done = torch.cat([done, self.carry[:, : self.n_fft // 2 - self.hop]], dim=1)
+        skipped = min(self.skip, done.shape[1])
+        self.skip -= skipped
+        done = done[:, skipped:]
+        return (done[0] / done[1])[None]
+
+
+class HiftStream:
+    """One utterance through HiFT: ``push`` mel frames, get every sample that can no longer change.
+
+    Args:
+        hift: The stock ``HiFTGenerator``, weight norm folded. Shared, never written to.
+        seed: Seed of the source's phases and noise.
+    """
+
+    def __init__(self, hift: Any, seed: int) -> None:
+        self.hift = hift
+        self.f0 = [(_Conv(hift.f0_predictor.condnet[i]), hift.f0_predictor.condnet[i + 1]) for i in range(0, 10, 2)]
+        self.source, self.stft, self.istft = _Source(hift, seed), _Stft(hift), _Istft(hift)
+        self.conv_pre, self.conv_post = _Conv(hift.conv_pre), _Conv(hift.conv_post)
+        self.ups = [_ConvTranspose(up) for up in hift.ups]
+        self.source_downs = [_Conv(down) for down in hift.source_downs]
+        self.source_blocks = [_ResBlock(block) for block in hift.source_resblocks]
+        self.blocks = [_ResBlock(block) for block in hift.resblocks]
+        self.fusions = [_Align(2) for _ in hift.ups]
+        self.sums = [_Align(hift.num_kernels) for _ in hift.ups]
+        self.edge: Tensor | None = None  # first samples of the last stage, until its reflection can be made
+        self.edge_done = False
+
+    @torch.inference_mode()
+    def push(self, mel: Tensor, last: bool = False) -> Tensor:
+        """Vocode the next mel frames.
+
+        Args:
+            mel: Log-mel frames (1, 80, n), n may be 0.
+            last: No frame follows: flush everything.
+
+        Returns:
+            Samples (m,), float32 on the CPU. Over all pushes: 480 per frame.
+        """
+        spectrum = self.stft.push(self.source.push(self._f0(mel, last)), last)
+        x = self.conv_pre.push(mel, last)
+        kernels = self.hift.num_kernels
+        for i, up in enumerate(self.ups):
+            x = up.push(F.leaky_relu(x, self.hift.lrelu_slope), last)
+            if i == len(self.ups) - 1:
+                x = self._reflect(x, last)
+            excitation = self.source_blocks[i].push(self.source_downs[i].push(spectrum, last), last)
+            x, excitation = self.fusions[i].push(x, excitation)
+            x = x + excitation
+            branches = [block.push(x, last) for block in self.blocks[i * kernels : (i + 1) * kernels]]
+            x = torch.stack(self.sums[i].push(*branches)).sum(0) / kernels
+        x = self.conv_post.push(F.leaky_relu(x), last)
+        bins = self.stft.n_fft // 2 + 1
+        samples = self.istft.push(torch.exp(x[:, :bins]), torch.sin(x[:, bins:]), last)
+        return samples[0].clamp(-self.hift.audio_limit, self.hift.audio_limit).float().cpu()
+
+    def _f0(self, mel: Tensor, last: bool) -> Tensor:
+        """mel (1, 80, n) -> f0 (1, m) in Hz."""
+        for conv, activation in self.f0:
+            mel = activation(conv.push(mel, last))
+        return torch.abs(self.hift.f0_predictor.classifier(mel.transpose(1, 2)).squeeze(-1))
+
+    def _reflect(self, x: Tensor, last: bool) -> Tensor:
+        """Stock ``reflection_pad`` of one sample at the very start of the utterance."""
+        if self.edge_done:
+            return x
+        x = x if self.edge is None else torch.cat([self.edge, x], dim=2)
+        if x.shape[2] < 2:
+            self.edge = x
+            return x[:, :, :0]
+        self.edge_done = True
+        return torch.cat([x[:, :, 1:2], x], dim=2)
+
+
+def lag_samples(hift: Any) -> int:
+    """How many samples HiFT holds back until later mel frames arrive: its reach to the right, measured on zeros."""
+    frames = 64
+    weight = hift.conv_pre.weight
+    samples = HiftStream(hift, seed=0).push(weight.new_zeros(1, hift.conv_pre.in_channels, frames))
+    return frames * SAMPLES_PER_FRAME - len(samples)

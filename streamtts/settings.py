@@ -1,0 +1,141 @@
+"""Settings of one utterance: fields, units, ranges, and the one place where they are validated."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from .errors import StreamTTSError
+
+# The model family's clock. Everything else is derived from it.
+SAMPLE_RATE = 24_000  # Hz
+TOKEN_RATE = 25  # speech tokens per second: one token is 40 ms
+FRAMES_PER_TOKEN = 2  # mel frames per token: one frame is 20 ms
+SAMPLES_PER_TOKEN = SAMPLE_RATE // TOKEN_RATE  # 960
+SAMPLES_PER_FRAME = SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN  # 480, HiFT's hop
+MS_PER_TOKEN = 1000 // TOKEN_RATE  # 40
+MS_PER_FRAME = MS_PER_TOKEN // FRAMES_PER_TOKEN  # 20
+
+Policy = Literal["none", "window"]
+CrossfadeShape = Literal["linear", "equal_power", "hann"]
+
+
+def _number(default: Any, low: float, high: float, unit: str, help: str, step: float = 1) -> Any:
+    """A dataclass field that knows its range, so that sliders, JSON and errors all read the same one."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit, "help": help, "step": step})
+
+
+def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
+    return field(default=default, metadata={"choices": choices, "help": help})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one utterance is generated, decoded and cut into chunks.
+
+    The same names are used in Python, by the sliders, on the command line and in the JSON of the server.
+    A sampling field left at ``None`` takes the checkpoint's own default.
+
+    Raises:
+        StreamTTSError: ``bad_value`` when a field is out of range or of the wrong type; ``field`` and ``allowed``
+            say which and what.
+    """
+
+    # Chunk schedule, in speech tokens of 40 ms: first, then tokens_per_chunk growing by chunk_growth up to the cap.
+    first_chunk_tokens: int = _number(6, 1, 250, "tokens", "audio in the first chunk: small means early first sound")
+    tokens_per_chunk: int = _number(10, 1, 250, "tokens", "audio in the second chunk, from which chunks grow")
+    chunk_growth: float = _number(1.25, 1.0, 4.0, "x", "each later chunk is this much longer than the last", 0.05)
+    max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks stop growing here")
+
+    # How S3Gen sees what surrounds a chunk.
+    policy: Policy = _choice("window", get_args(Policy), "what S3Gen sees around a chunk")
+    left_context_tokens: int = _number(50, 0, 1000, "tokens", "earlier tokens decoded again with every chunk")
+    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens a chunk waits for before it is decoded")
+    crossfade_ms: float = _number(40, 0, 200, "ms", "length of the blend where a chunk was rendered twice", 10)
+    crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the blend")
+
+    # Sampling of T3. None: the checkpoint's default.
+    temperature: float | None = _number(None, 0.05, 2.0, "", "randomness of the speech tokens", 0.05)
+    top_k: int | None = _number(None, 1, 6561, "tokens", "sample among this many likeliest tokens only")
+    top_p: float | None = _number(None, 0.01, 1.0, "", "sample within this share of probability only", 0.01)
+    repetition_penalty: float | None = _number(None, 1.0, 2.0, "", "discourage tokens said before", 0.05)
+    max_tokens: int = _number(1000, 1, 1000, "tokens", "runaway guard for one piece of text")
+    seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
+
+    parallel: bool = field(default=True, metadata={"help": "run T3 and S3Gen in two threads"})
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from JSON or TOML values. Unknown names are refused.
+
+        Raises:
+            StreamTTSError: ``bad_value`` for an unknown name or a value out of range.
+        """
+        return cls().replace(**values)
+
+    def replace(self, **changes: Any) -> Settings:
+        """A copy with some fields changed, validated again."""
+        names = [f.name for f in dataclasses.fields(self)]
+        for name in changes:
+            if name not in names:
+                raise StreamTTSError(
+                    "bad_value", f"there is no setting {name!r}; the settings are {', '.join(names)}", field=name, allowed=names
+                )
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @property
+    def crossfade_frames(self) -> int:
+        """The crossfade in whole mel frames of 20 ms, rounded up."""
+        return math.ceil(self.crossfade_ms / MS_PER_FRAME)
+
+
+def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
+    """The value in the field's own type, or the error that names the field and what it may hold."""
+    meta, kind = f.metadata, str(f.type)
+    if "choices" in meta:
+        if value not in meta["choices"]:
+            raise _bad(f.name, value, list(meta["choices"]), "one of " + ", ".join(meta["choices"]))
+        return value
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise _bad(f.name, value, ["true", "false"], "true or false")
+        return value
+    if value is None and "None" in kind:
+        return None
+    low, high, unit = meta["low"], meta["high"], meta["unit"]
+    whole = kind.startswith("int")
+    span = f"{low} to {high}{' ' + unit if unit else ''}"
+    rule = f"{'a whole number' if whole else 'a number'} from {span}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _bad(f.name, value, span, rule)
+    if (whole and value != int(value)) or not low <= value <= high:
+        raise _bad(f.name, value, span, rule)
+    return int(value) if whole else float(value)
+
+
+def _bad(name: str, value: Any, allowed: str | list[str], rule: str) -> StreamTTSError:
+    return StreamTTSError("bad_value", f"{name} is {value!r}; it must be {rule}", field=name, allowed=allowed)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server or a notebook accepts. Shown to clients in ``ready`` and in error messages."""
+
+    text_chars: int = 5_000  # longest text of one request, characters
+    message_bytes: int = 64 * 1024  # largest message read from a client: a security limit against memory exhaustion
+    queue_length: int = 8  # requests waiting for a synthesis place before `busy`
+    places: int = 1  # syntheses running at once
+    connections: int = 100  # open WebSocket connections
+    idle_seconds: float = 300.0  # a connection silent for this long is closed
+    send_seconds: float = 20.0  # a client that takes no data for this long counts as gone

@@ -1,0 +1,160 @@
+"""Text tokens -> speech tokens, one at a time, over the stock T3's weights.
+
+The stock loop (``T3.inference_turbo``) is a closed function that runs to its end and lets Hugging Face's GPT-2 copy
+the whole key/value cache at every step. Here the same arithmetic runs as a generator that can be stopped between any
+two tokens, with a preallocated cache, and with the voice's prefix (speaker embedding and prompt tokens, which no text
+can change because attention is causal) computed once per voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .architecture import Architecture
+from .settings import Settings
+from .voices import Voice
+
+START, STOP = 6561, 6562  # ids from 6561 up are not speech
+_GROW = 256  # positions the cache grows by
+
+
+@dataclass
+class KVCache:
+    """Keys and values of one utterance: (layers, 2, heads, capacity, head_size), the first ``length`` in use."""
+
+    data: Tensor
+    length: int = 0
+
+    def reserve(self, more: int) -> None:
+        """Make room for ``more`` positions."""
+        need = self.length + more
+        if need > self.data.shape[3]:
+            grown = self.data.new_empty(*self.data.shape[:3], need + _GROW, self.data.shape[4])
+            grown[:, :, :, : self.length] = self.data[:, :, :, : self.length]
+            self.data = grown
+
+    def copy(self) -> KVCache:
+        """An independent cache with the same content."""
+        return KVCache(self.data[:, :, :, : self.length].clone(), self.length)
+
+
+class Gpt2:
+    """The GPT-2 blocks of a stock T3 with an explicit cache; no state of its own."""
+
+    def __init__(self, t3: Any) -> None:
+        self.t3 = t3
+        self.blocks = list(t3.tfmr.h)
+        self.heads, self.size = t3.cfg.n_head, t3.cfg.n_embd
+        self.positions = t3.cfg.n_positions
+
+    def new_cache(self) -> KVCache:
+        """An empty cache."""
+        weight = self.t3.tfmr.ln_f.weight
+        return KVCache(weight.new_empty(len(self.blocks), 2, self.heads, 0, self.size // self.heads))
+
+    def forward(self, x: Tensor, cache: KVCache) -> Tensor:
+        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size); the cache grows by n."""
+        n, start = x.shape[1], cache.length
+        cache.reserve(n)
+        stop = start + n
+        x = x[0] + self.t3.tfmr.wpe.weight[start:stop]  # (n, size)
+        mask = None
+        if n > 1:
+            mask = torch.ones(n, stop, dtype=torch.bool, device=x.device).tril(start)
+        for block, kv in zip(self.blocks, cache.data, strict=True):
+            h = block.ln_1(x)
+            qkv = torch.addmm(block.attn.c_attn.bias, h, block.attn.c_attn.weight)
+            q, k, v = qkv.view(n, 3, self.heads, -1).permute(1, 2, 0, 3)  # (heads, n, head_size)
+            kv[0, :, start:stop], kv[1, :, start:stop] = k, v
+            a = F.scaled_dot_product_attention(q[None], kv[None, 0, :, :stop], kv[None, 1, :, :stop], mask)[0]
+            a = a.transpose(0, 1).reshape(n, self.size)
+            x = x + torch.addmm(block.attn.c_proj.bias, a, block.attn.c_proj.weight)
+            h = torch.addmm(block.mlp.c_fc.bias, block.ln_2(x), block.mlp.c_fc.weight)
+            x = x + torch.addmm(block.mlp.c_proj.bias, F.gelu(h, approximate="tanh"), block.mlp.c_proj.weight)
+        cache.length = stop
+        return self.t3.tfmr.ln_f(x)[None]
+
+
+def voice_prefix(gpt2: Gpt2, voice: Voice) -> KVCache:
+    """Keys and values of the positions that depend on the voice alone; computed once per voice. Copy before use."""
+
+    def make() -> KVCache:
+        cache = gpt2.new_cache()
+        gpt2.forward(gpt2.t3.prepare_conditioning(voice.t3_cond), cache)
+        return cache
+
+    return voice.once("t3_prefix", make)  # type: ignore[no-any-return]
+
+
+@torch.inference_mode()
+def speech_tokens(
+    gpt2: Gpt2,
+    text_tokens: Tensor,
+    voice: Voice,
+    architecture: Architecture,
+    settings: Settings,
+    generator: torch.Generator,
+) -> Iterator[int]:
+    """Sample the speech tokens of one piece of text, left to right.
+
+    Stops at the stop token, at ``settings.max_tokens`` or where the model's positions end. Ids that are not speech
+    (6561 and up) are fed back as stock code does, but not yielded. Given the same random stream, the ids are those of
+    stock ``T3.inference_turbo``.
+
+    Args:
+        gpt2: The backbone.
+        text_tokens: Ids (1, n) from the checkpoint's tokenizer.
+        voice: Whose prefix stands before the text.
+        architecture: Sampling defaults for what ``settings`` leaves at None.
+        settings: Sampling fields and ``max_tokens``.
+        generator: Random stream on the CPU, so that a seed means the same on every device.
+    """
+    t3, processors = gpt2.t3, _logits_processors(architecture, settings)
+    cache = voice_prefix(gpt2, voice).copy()
+    start = torch.tensor([[START]], device=text_tokens.device)
+    x = torch.cat([t3.text_emb(text_tokens), t3.speech_emb(start)], dim=1)
+    room = min(settings.max_tokens, gpt2.positions - cache.length - x.shape[1])
+    cache.reserve(x.shape[1] + min(room, _GROW))
+    history = torch.full((1, 1), START)
+    for step in range(room):
+        logits = t3.speech_head(gpt2.forward(x, cache)[:, -1]).float().cpu()
+        probabilities = F.softmax(processors(history, logits), dim=-1)
+        token = torch.multinomial(probabilities, num_samples=1, generator=generator)
+        # Stock code shows the repetition penalty the start token at the first step only.
+        history = token if step == 0 else torch.cat([history, token], dim=1)
+        if (id := int(token)) == STOP:
+            return
+        if id < START:
+            yield id
+        x = t3.speech_emb(token.to(text_tokens.device))
+
+
+def _logits_processors(architecture: Architecture, settings: Settings) -> Any:
+    """The processors of ``inference_turbo``, in its order."""
+    from transformers.generation.logits_process import (
+        LogitsProcessorList,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    def value(name: str) -> Any:
+        chosen = getattr(settings, name)
+        return architecture.sampling[name] if chosen is None else chosen
+
+    processors = LogitsProcessorList()
+    if (temperature := float(value("temperature"))) != 1.0:
+        processors.append(TemperatureLogitsWarper(temperature))
+    processors.append(TopKLogitsWarper(int(value("top_k"))))
+    if (top_p := float(value("top_p"))) < 1.0:
+        processors.append(TopPLogitsWarper(top_p))
+    if (penalty := float(value("repetition_penalty"))) != 1.0:
+        processors.append(RepetitionPenaltyLogitsProcessor(penalty))
+    return processors
