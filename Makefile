@@ -1,0 +1,44 @@
+# make lab, make test: each sets up what it needs, is safe to repeat, and quick when nothing changed.
+# PYTHON=python3.12 chooses the Python of a new .venv. BROWSER=no leaves the browser tests out. ARGS goes to pytest.
+.PHONY: lab test lint types demo setup browser clean
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+BROWSER ?= yes
+# No model hub: a test that would download fails instead.
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+
+help:
+	@echo "make lab    set up and open notebooks/01_stream.ipynb in JupyterLab"
+	@echo "make test   set up and run every check: lint, types, tests, browser tests"
+	@echo "make demo   speak a sentence into demo.wav and print what it took"
+	@echo "also: lint, types, clean"
+
+setup:
+	@scripts/setup.sh
+
+browser: setup
+ifneq ($(BROWSER),no)
+	@tests/e2e/install_browser.sh
+endif
+
+lab: setup
+	@scripts/lab.sh
+
+test: browser lint types
+	$(OFFLINE) $(BIN)/python -m pytest $(if $(filter no,$(BROWSER)),-m "not e2e") $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+types: setup
+	$(BIN)/mypy
+
+demo: setup
+	$(BIN)/streamtts say "The words arrive while they are still being made." --out demo.wav
+
+clean: # .venv stays: it is gigabytes to fetch again; rm -rf .venv is the way to a fresh one
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

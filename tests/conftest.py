@@ -1,0 +1,28 @@
+"""What all tests share: no model hub, two threads, the embedded model, and ears."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+# Read when torch and huggingface_hub are imported, so set before anything else; subprocesses of tests inherit them.
+os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "2"
+
+import numpy as np
+import pytest
+from hearing import Listener
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The embedded checkpoint, loaded once: a model holds no state of any utterance, so all tests may share it."""
+    import streamtts
+
+    return streamtts.load()
+
+
+@pytest.fixture(scope="session")
+def hear() -> Callable[[np.ndarray], str]:
+    """What Whisper tiny.en hears in 24 kHz mono samples; compare with ``hearing.word_errors``."""
+    return Listener().hear
