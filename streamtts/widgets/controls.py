@@ -1,0 +1,98 @@
+"""Sliders of the streaming settings. Ranges, steps, units and help are those of the settings themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets
+
+from ..settings import Settings
+
+# Where a slider may not reach the whole range, because a mouse would have no fine hand left in the useful part.
+_SLIDER_HIGH = {"first_chunk_tokens": 60, "tokens_per_chunk": 100, "max_chunk_tokens": 250, "left_context_tokens": 250}
+
+_CAPTIONS = {
+    "first_chunk_tokens": "first chunk",
+    "tokens_per_chunk": "chunk size",
+    "chunk_growth": "growth",
+    "max_chunk_tokens": "largest chunk",
+    "policy": "policy",
+    "left_context_tokens": "left context",
+    "lookahead_tokens": "lookahead",
+    "crossfade_ms": "crossfade",
+    "crossfade_shape": "shape",
+    "seed": "seed",
+}
+
+_STYLE = {"description_width": "96px"}
+_LAYOUT = {"width": "100%", "min_width": "280px"}
+
+
+class Controls(ipywidgets.VBox):
+    """One widget per streaming setting, read when the next utterance begins.
+
+    Args:
+        settings: Where the sliders stand at first; settings without a slider keep these values.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings
+        fields = {f.name: f for f in dataclasses.fields(Settings)}
+        self.inputs: dict[str, Any] = {
+            name: _input(name, fields[name].metadata, getattr(settings, name)) for name in _CAPTIONS
+        }
+        self.prebuffer = ipywidgets.IntSlider(
+            value=100,
+            min=0,
+            max=2000,
+            step=20,
+            description="player buffer",
+            tooltip="audio the player collects before it starts: more survives a slower machine, and starts later (ms)",
+            readout_format="d",
+            style=_STYLE,
+            layout=_LAYOUT,
+        )
+        reset = ipywidgets.Button(description="Defaults", tooltip="every slider back to where it was", layout={"width": "auto"})
+        reset.on_click(lambda _button: self.reset())
+        grid = ipywidgets.GridBox(
+            [*self.inputs.values(), self.prebuffer],
+            layout={"grid_template_columns": "repeat(auto-fit, minmax(300px, 1fr))", "grid_gap": "2px 20px"},
+        )
+        note = ipywidgets.HTML("These act on the next <b>Speak</b> or <b>Re-render</b>; 1 token is 40 ms of audio.")
+        row = ipywidgets.HBox([note, reset], layout={"justify_content": "space-between", "align_items": "center"})
+        super().__init__([row, grid], layout={"max_width": "940px", "padding": "8px 0"})
+
+    @property
+    def settings(self) -> Settings:
+        """The settings the sliders show now."""
+        return self._base.replace(**{name: widget.value for name, widget in self.inputs.items()})
+
+    @property
+    def prebuffer_ms(self) -> float:
+        """Audio the player collects before it starts, in milliseconds."""
+        return float(self.prebuffer.value)
+
+    def reset(self) -> None:
+        """Every slider back to where it was at first."""
+        for name, widget in self.inputs.items():
+            widget.value = getattr(self._base, name)
+
+
+def _input(name: str, meta: Mapping[str, Any], value: Any) -> Any:
+    """The widget for one settings field, from its metadata."""
+    common = {"description": _CAPTIONS[name], "tooltip": _tooltip(meta), "style": _STYLE, "layout": _LAYOUT}
+    if "choices" in meta:
+        return ipywidgets.Dropdown(options=list(meta["choices"]), value=value, **common)
+    if name == "seed":  # four thousand million positions are no slider
+        return ipywidgets.BoundedIntText(value=value, min=meta["low"], max=meta["high"], **common)
+    high = max(_SLIDER_HIGH.get(name, meta["high"]), value)
+    if isinstance(value, int):
+        return ipywidgets.IntSlider(value=value, min=meta["low"], max=high, step=meta["step"], **common)
+    return ipywidgets.FloatSlider(value=value, min=meta["low"], max=high, step=meta["step"], **common)
+
+
+def _tooltip(meta: Mapping[str, Any]) -> str:
+    unit = f" ({meta['unit']})" if meta.get("unit") else ""
+    return f"{meta['help']}{unit}"

@@ -1,0 +1,92 @@
+"""The live player: a panel with Speak, Stop and Re-render whose audio comes in binary messages as it is generated.
+
+The page's half is ``player.js`` with ``worklet.js`` (the audio thread) beside it; this half only carries messages.
+
+Page to kernel: ``speak`` {utterance, text, voice, dark}, ``rerender`` {utterance, voice, dark}, ``stop`` {utterance},
+``report`` {report: {outcome, samples_received, samples_played, underruns, ...}} once playback has ended.
+Kernel to page, each with its ``utterance``: ``begin`` {prebuffer_ms}, ``audio`` {index, sample_offset, samples, seams,
+elapsed_ms} with one buffer of 16-bit PCM, then exactly one of ``end`` {stats}, ``stopped`` {stats}, ``error`` {code,
+message, field}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from .. import audio
+from ..errors import StreamTTSError
+
+if TYPE_CHECKING:
+    from ..generator import AudioChunk
+
+_HERE = Path(__file__).parent
+
+Request = Callable[[dict[str, Any]], None]
+
+
+class Player(anywidget.AnyWidget):
+    """Text box, buttons, meters and the audio output in the browser.
+
+    Args:
+        text: What the text box holds at first.
+        voices: Names offered.
+        on_request: Called in the kernel's thread with each ``speak``, ``rerender`` and ``stop`` message; it must
+            return at once, since widgets stand still meanwhile.
+    """
+
+    _esm = _HERE / "player.js"
+    _css = _HERE / "player.css"
+    worklet = traitlets.Unicode().tag(sync=True)
+    text = traitlets.Unicode().tag(sync=True)
+    voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    voice = traitlets.Unicode("default").tag(sync=True)
+    can_rerender = traitlets.Bool(False).tag(sync=True)
+    context_rate = traitlets.Int(0, help="Hz to open the AudioContext at; 0: the stream's own rate").tag(sync=True)
+    report = traitlets.Dict(help="how the last playback ended, as the page counted it")
+
+    def __init__(self, text: str, voices: Sequence[str], on_request: Request) -> None:
+        super().__init__(worklet=(_HERE / "worklet.js").read_text(), text=text, voices=list(voices), voice=voices[0])
+        self._on_request = on_request
+        self.on_msg(self._receive)
+
+    def begin(self, utterance: str, prebuffer_ms: float) -> None:
+        """Audio of this utterance follows; playback starts once ``prebuffer_ms`` of it have come."""
+        self.send({"type": "begin", "utterance": utterance, "prebuffer_ms": prebuffer_ms})
+
+    def audio(self, utterance: str, chunk: AudioChunk) -> None:
+        """One chunk to play after those before it."""
+        message = {
+            "type": "audio",
+            "utterance": utterance,
+            "index": chunk.index,
+            "sample_offset": chunk.sample_offset,
+            "samples": len(chunk.samples),
+            "seams": list(chunk.seams),
+            "elapsed_ms": chunk.elapsed_ms,
+        }
+        self.send(message, buffers=[audio.pcm16(chunk.samples)])
+
+    def end(self, utterance: str, stats: Mapping[str, Any]) -> None:
+        """The utterance is complete."""
+        self.send({"type": "end", "utterance": utterance, "stats": dict(stats)})
+
+    def stopped(self, utterance: str, stats: Mapping[str, Any]) -> None:
+        """The utterance was cancelled; the page falls silent if it has not yet."""
+        self.send({"type": "stopped", "utterance": utterance, "stats": dict(stats)})
+
+    def error(self, utterance: str, error: StreamTTSError) -> None:
+        """The utterance failed: the panel shows code and message; what was heard stays."""
+        message = {"type": "error", "utterance": utterance, "code": error.code, "message": error.message}
+        self.send(message | {"field": error.field})
+
+    def _receive(self, _widget: Player, content: Any, _buffers: list[memoryview]) -> None:
+        kind = content.get("type") if isinstance(content, dict) else None
+        if kind == "report":
+            self.report = content["report"]
+        elif kind in ("speak", "rerender", "stop"):
+            self._on_request(content)

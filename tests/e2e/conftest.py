@@ -1,0 +1,226 @@
+"""A real browser, a real JupyterLab, and an ear at the browser's audio output. All started here, all stopped here."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jupyter_client import BlockingKernelClient
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = os.environ.get("STREAMTTS_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # containers run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # One name that reaches 127.0.0.1 and is not localhost: a page opened by it is not a secure context.
+    "--host-resolver-rules=MAP lab.test 127.0.0.1",
+]
+
+# Listens where audio leaves the page: whatever is connected to an AudioContext's destination is recorded too, on the
+# audio thread, before any player's own counting. `tap.sound()` gives the samples from the first that is not zero.
+TAP = """
+(() => {
+  const recorder = `registerProcessor("tap", class extends AudioWorkletProcessor {
+    constructor() { super(); this.block = []; }
+    process([[channel]]) {
+      for (let i = 0; i < 128; i++) this.block.push(channel ? channel[i] : 0);
+      if (this.block.length >= 2048) { this.port.postMessage(this.block); this.block = []; }
+      return true;
+    }
+  });`;
+  const tap = (window.tap = { samples: [], contexts: 0, rate: 0, clear() { this.samples = []; } });
+  tap.sound = () => {
+    let first = tap.samples.findIndex((v) => v !== 0);
+    let last = tap.samples.length - 1;
+    while (last > first && tap.samples[last] === 0) last--;
+    return first < 0 ? [] : tap.samples.slice(first, last + 1);
+  };
+  const Context = window.AudioContext;
+  window.AudioContext = class extends Context {
+    constructor(...options) {
+      super(...options);
+      tap.contexts += 1;
+      tap.rate = this.sampleRate;
+      if (this.audioWorklet) {
+        this.tapReady = this.audioWorklet.addModule(URL.createObjectURL(new Blob([recorder], { type: "text/javascript" })));
+      }
+    }
+  };
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (target, ...rest) {
+    const result = connect.call(this, target, ...rest);
+    if (target instanceof AudioDestinationNode && this.context.tapReady) {
+      this.context.tapReady.then(() => {
+        const node = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+        node.port.onmessage = ({ data }) => { for (const v of data) tap.samples.push(v); };
+        connect.call(this, node);
+      });
+    }
+    return result;
+  };
+})();
+"""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.fail(f"{CHROMIUM} is missing: install Debian's chromium, or set STREAMTTS_CHROMIUM")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages of their own session with the ear in place; an exception in page scripts fails the test."""
+    contexts, faults = [], []
+
+    def open_page(**options: Any) -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 1400}, **options)
+        context.add_init_script(TAP)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults, faults
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
+    return new_page()
+
+
+def heard(page: Page) -> np.ndarray:
+    """What has left the page so far, float32 (n,), without the silence around it."""
+    return np.asarray(page.evaluate("tap.sound()"), dtype=np.float32)
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab over a folder of its own."""
+
+    port: int
+    token: str
+    folder: Path
+    runtime: Path
+
+    def url(self, notebook: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}/lab/tree/{notebook}?token={self.token}"
+
+    def api(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/{path}", headers={"Authorization": f"token {self.token}"}, method=method
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            body = answer.read()
+        return json.loads(body) if body else None
+
+    def kernel(self, notebook: str) -> Kernel:
+        """A second client of the notebook's kernel: asks it questions without touching the page."""
+        session = next(s for s in self.api("sessions") if s["path"] == notebook)
+        client = BlockingKernelClient()
+        client.load_connection_file(str(self.runtime / f"kernel-{session['kernel']['id']}.json"))
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        return Kernel(client)
+
+    def close_notebooks(self) -> None:
+        for session in self.api("sessions"):
+            self.api(f"sessions/{session['id']}", "DELETE")
+
+
+@dataclass
+class Kernel:
+    client: BlockingKernelClient
+
+    def ask(self, expression: str) -> Any:
+        """The value of a Python expression in the kernel, by way of JSON."""
+        reply = self.client.execute(
+            "", silent=True, user_expressions={"answer": f"__import__('json').dumps({expression})"}, reply=True, timeout=120
+        )
+        answer = reply["content"]["user_expressions"]["answer"]
+        assert answer["status"] == "ok", answer
+        return json.loads(eval(answer["data"]["text/plain"]))  # the repr of a str
+
+    def close(self) -> None:
+        self.client.stop_channels()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    home = tmp_path_factory.mktemp("lab")
+    folder, runtime, settings = home / "notebooks", home / "runtime", home / "settings"
+    shutil.copytree(ROOT / "notebooks", folder)
+    notifications = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    notifications.parent.mkdir(parents=True)
+    notifications.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
+    command += ["--ServerApp.allow_remote_access=True"]  # the insecure name of the fallback test is not localhost
+    log = home / "lab.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
+    running = Lab(port, token, folder, runtime)
+    try:
+        _wait_until_up(running, server, log)
+        yield running
+        running.close_notebooks()
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            lab.api("status")
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not come up:\n{log.read_text()[-3000:]}")
