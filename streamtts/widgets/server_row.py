@@ -1,0 +1,92 @@
+"""Launch and stop the WebSocket server from the notebook, and the one line that talks to it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from ..errors import StreamTTSError
+
+if TYPE_CHECKING:
+    from ..loader import Model
+    from ..server import ServerHandle
+
+_HERE = Path(__file__).parent
+
+
+class ServerRow(anywidget.AnyWidget):
+    """A button that starts the server on this kernel's model, its address, and a client command to copy.
+
+    Args:
+        model: What the server speaks with.
+        text: Gives the words of the client command.
+        port: Where to listen; another free port is taken when this one is.
+    """
+
+    _esm = _HERE / "server_row.js"
+    _css = _HERE / "player.css"
+    url = traitlets.Unicode(help="where clients connect; empty: no server runs").tag(sync=True)
+    command = traitlets.Unicode().tag(sync=True)
+    error = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, model: Model, text: Callable[[], str], port: int | None = None) -> None:
+        super().__init__()
+        self._model, self._text, self._port = model, text, port
+        self.handle: ServerHandle | None = None
+        self.on_msg(self._receive)
+
+    def launch(self) -> None:
+        """Start the server, or another in its place; a fault is shown in the row."""
+        from ..protocol import DEFAULT_PORT
+        from ..server import serve
+
+        self.stop()
+        try:
+            try:
+                self.handle = serve(self._model, port=DEFAULT_PORT if self._port is None else self._port)
+            except StreamTTSError as fault:
+                if fault.code != "port_taken":
+                    raise
+                self.handle = serve(self._model, port=0)
+        except StreamTTSError as fault:
+            self.error = f"{fault.code}: {fault.message}"
+            return
+        self.url, self.error = self.handle.url, ""
+        self.refresh()
+
+    def stop(self) -> None:
+        """Stop the server if one runs."""
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            handle.stop()
+        self.url = self.command = ""
+
+    def refresh(self) -> None:
+        """Put the text as it is now into the client command."""
+        if self.url:
+            self.command = f"streamtts say {shlex.quote(_one_line(self._text()))} --url {self.url}"
+
+    def close(self) -> None:
+        """Stop the server and take the row away."""
+        self.stop()
+        super().close()
+
+    def _receive(self, _widget: ServerRow, content: Any, _buffers: list[memoryview]) -> None:
+        kind = content.get("type") if isinstance(content, dict) else None
+        if kind == "launch":
+            self.launch()
+        elif kind == "stop":
+            self.stop()
+
+
+def _one_line(text: str, longest: int = 80) -> str:
+    """The first words of a text: a command to copy stays on one line."""
+    words = " ".join(text.split())
+    if len(words) <= longest:
+        return words
+    return words[:longest].rsplit(" ", 1)[0]
