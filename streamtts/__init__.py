@@ -1,0 +1,50 @@
+"""streamtts: hear and fix streaming text-to-speech with Chatterbox Turbo.
+
+Names are imported when first used, so that ``import streamtts`` itself takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import CheckpointError, ModelFailed, StreamTTSError
+    from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize
+    from .loader import Model, load
+    from .server import serve
+    from .settings import SAMPLE_RATE, Limits, Settings
+
+_HOME = {
+    "errors": ["CheckpointError", "ModelFailed", "StreamTTSError"],
+    "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize"],
+    "loader": ["Model", "load"],
+    "server": ["serve"],
+    "settings": ["SAMPLE_RATE", "Limits", "Settings"],
+}
+
+__all__ = [
+    "SAMPLE_RATE",
+    "AudioChunk",
+    "CheckpointError",
+    "Limits",
+    "Model",
+    "ModelFailed",
+    "Settings",
+    "Stream",
+    "StreamStats",
+    "StreamTTSError",
+    "Utterance",
+    "load",
+    "redecode",
+    "serve",
+    "stream",
+    "synthesize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,330 @@
+"""The chunked generator: text in, audio chunks out, with statistics; serial or with T3 and S3Gen in two threads."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .audio import Samples
+from .decoder import Decoder
+from .errors import ModelFailed, StreamTTSError
+from .loader import Model
+from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Limits, Settings
+from .t3 import START, speech_tokens
+from .text import speakable
+from .voices import DEFAULT_VOICE, Voice
+
+_QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
+_TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """A piece of the stream; chunks tile the utterance.
+
+    Attributes:
+        samples: float32 (n,) in [-1, 1], 24 kHz mono.
+        index: 0, 1, ...
+        sample_offset: Absolute position of ``samples[0]``.
+        tokens: Range (start, stop) of the speech tokens heard in it; n = 960 * (stop - start).
+        seams: Absolute sample positions in it at which one decoder pass took over from another.
+        stage_ms: Time spent in ``t3``, ``s3gen`` and ``hift`` since the chunk before.
+        elapsed_ms: From the start of the iteration until this chunk was ready.
+        is_last: Nothing follows.
+    """
+
+    samples: Samples
+    index: int
+    sample_offset: int
+    tokens: tuple[int, int]
+    seams: tuple[int, ...]
+    stage_ms: dict[str, float]
+    elapsed_ms: float
+    is_last: bool
+
+
+@dataclass
+class StreamStats:
+    """Figures of one utterance; times in milliseconds. ``rtf`` is compute time over audio time."""
+
+    engine: str
+    voice: str
+    seed: int
+    settings: dict[str, Any]
+    sample_rate: int = SAMPLE_RATE
+    text_chars: int = 0
+    tokens: int = 0
+    chunks: int = 0
+    samples: int = 0
+    audio_ms: float = 0.0
+    ttfa_ms: float | None = None  # None until the first chunk: unmeasured never reads as fast
+    total_ms: float = 0.0
+    rtf: float | None = None
+    stages: dict[str, float] = field(default_factory=lambda: {"t3": 0.0, "s3gen": 0.0, "hift": 0.0})
+    max_underrun_ms: float = 0.0  # largest shortfall of a player that starts at the first chunk
+    watermarked: bool = False
+
+    def add(self, chunk: AudioChunk) -> None:
+        """Account for one chunk."""
+        if self.ttfa_ms is None:
+            self.ttfa_ms = chunk.elapsed_ms
+        played_ms = chunk.elapsed_ms - self.ttfa_ms
+        self.max_underrun_ms = max(self.max_underrun_ms, played_ms - self.audio_ms)
+        self.chunks += 1
+        self.tokens = chunk.tokens[1]
+        self.samples += len(chunk.samples)
+        self.audio_ms = self.samples / self.sample_rate * 1e3
+        self.total_ms = chunk.elapsed_ms
+        self.rtf = self.total_ms / self.audio_ms
+        for stage, ms in chunk.stage_ms.items():
+            self.stages[stage] += ms
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields of the wire protocol's ``stats``, but for ``request_id``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A finished utterance: samples float32 (n,), its speech tokens, seams in samples, statistics."""
+
+    samples: Samples
+    tokens: list[int]
+    seams: list[int]
+    stats: StreamStats
+
+
+class Stream:
+    """An utterance as it is made: iterate once over its :class:`AudioChunk` s.
+
+    ``cancel()`` may be called from any thread; the iteration then ends within one token's or one chunk's work and no
+    chunk follows. ``tokens`` and ``stats`` grow with the iteration and stay afterwards.
+    """
+
+    def __init__(self, model: Model, voice: Voice, settings: Settings, source: _TokenSource, one_shot: bool) -> None:
+        self.settings = settings
+        self.tokens: list[int] = []
+        self.stats = StreamStats(
+            model.engine, voice.name, settings.seed, settings.as_dict(), text_chars=source.text_chars
+        )
+        self._source, self._cancel = source, threading.Event()
+        self._chunks = self._run(Decoder(model, voice, settings, one_shot))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether ``cancel()`` was called."""
+        return self._cancel.is_set()
+
+    def cancel(self) -> None:
+        """Stop generating; what was yielded stays valid."""
+        self._cancel.set()
+
+    def __iter__(self) -> Iterator[AudioChunk]:
+        return self._chunks
+
+    def collect(self) -> Utterance:
+        """Run to the end and put the chunks together."""
+        chunks = list(self)
+        samples = np.concatenate([c.samples for c in chunks]) if chunks else np.zeros(0, np.float32)
+        return Utterance(samples, self.tokens, [s for c in chunks for s in c.seams], self.stats)
+
+    def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
+        began, t3_before = time.perf_counter(), 0.0
+        batches = self._source.batches()
+        if self.settings.parallel:
+            batches = _in_thread(batches)
+        try:
+            for tokens, last in batches:
+                if self._cancel.is_set():
+                    return
+                self.tokens += tokens
+                for d in decoder.feed(tokens, last):
+                    if self._cancel.is_set():
+                        return
+                    stage_ms = {"t3": self._source.ms - t3_before, "s3gen": d.s3gen_ms, "hift": d.hift_ms}
+                    t3_before += stage_ms["t3"]
+                    elapsed_ms = (time.perf_counter() - began) * 1e3
+                    chunk = AudioChunk(
+                        d.samples,
+                        self.stats.chunks,
+                        d.tokens[0] * SAMPLES_PER_TOKEN,
+                        d.tokens,
+                        d.seams,
+                        stage_ms,
+                        elapsed_ms,
+                        d.is_last,
+                    )
+                    self.stats.add(chunk)
+                    yield chunk
+        finally:
+            batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
+
+
+class _TokenSource:
+    """Speech tokens as they come, in batches; the last batch is marked.
+
+    Args:
+        tokens: The tokens but for the tail.
+        tail: Tokens known in advance to end the utterance, at least one.
+        text_chars: Length of the text they speak.
+    """
+
+    def __init__(self, tokens: Iterator[int], tail: list[int], text_chars: int) -> None:
+        self.text_chars, self.ms = text_chars, 0.0
+        self._tokens, self._tail = tokens, tail
+
+    def batches(self) -> Generator[tuple[list[int], bool], None, None]:
+        """Yields (tokens, last). Time spent on tokens adds up in ``ms``.
+
+        Raises:
+            ModelFailed: T3 raised.
+        """
+        while True:
+            t0 = time.perf_counter()
+            try:
+                token = next(self._tokens, None)
+            except Exception as e:
+                raise ModelFailed("T3", e) from e
+            self.ms += (time.perf_counter() - t0) * 1e3
+            if token is None:
+                yield self._tail, True
+                return
+            yield [token], False
+
+
+def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> Stream:
+    """Speak a text, chunk by chunk. Nothing is computed before the first chunk is asked for.
+
+    Args:
+        model: From :func:`streamtts.load`.
+        text: What to say; long text is split at sentence ends and joined without a seam.
+        voice: One of ``model.voices``.
+        settings: Schedule, policy, sampling, seed.
+
+    Raises:
+        StreamTTSError: ``text_empty``, ``text_too_long`` or ``voice_unknown``, here and at once; ``model_failed``
+            from the iteration.
+    """
+    return _stream_text(model, text, voice, settings or Settings(), one_shot=False)
+
+
+def synthesize(
+    model: Model,
+    text: str | None = None,
+    voice: str = DEFAULT_VOICE,
+    settings: Settings | None = None,
+    *,
+    tokens: Sequence[int] | None = None,
+) -> Utterance:
+    """The same decoder given everything at once: full attention, no seams. The reference for every stream.
+
+    Args:
+        model: From :func:`streamtts.load`.
+        text: What to say; or
+        tokens: speech tokens to decode, such as ``stream.tokens``: same tokens, seed and voice give the same noise.
+        voice: One of ``model.voices``.
+        settings: Sampling and seed; the chunk schedule and the context play no part.
+
+    Raises:
+        ValueError: Neither or both of ``text`` and ``tokens`` were given.
+        StreamTTSError: As :func:`stream`.
+    """
+    if (text is None) == (tokens is None):
+        raise ValueError("give either text or tokens")
+    if tokens is not None:
+        return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=True).collect()
+    return _stream_text(model, str(text), voice, settings or Settings(), one_shot=True).collect()
+
+
+def redecode(
+    model: Model, tokens: Sequence[int], voice: str = DEFAULT_VOICE, settings: Settings | None = None
+) -> Stream:
+    """Render the speech tokens of an earlier utterance again with other settings; T3 does not run.
+
+    Raises:
+        StreamTTSError: ``bad_value`` when a token is not speech or there is none; ``voice_unknown``.
+    """
+    return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=False)
+
+
+def _stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
+    limit = Limits().text_chars
+    if not isinstance(text, str):
+        raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")
+    if len(text) > limit:
+        raise StreamTTSError(
+            "text_too_long", f"the text has {len(text)} characters; at most {limit} are spoken at once", field="text"
+        )
+    voice = model.voice(voice_name)
+    parts = speakable(model.tts.tokenizer, text)
+    tail = [model.architecture.silence_token] * _TAIL_TOKENS
+    source = _TokenSource(_speak(model, parts, voice, settings), tail, len(text))
+    return Stream(model, voice, settings, source, one_shot)
+
+
+def _stream_tokens(
+    model: Model, tokens: Sequence[int], voice_name: str, settings: Settings, one_shot: bool
+) -> Stream:
+    ids = [int(t) for t in tokens]
+    if not ids or min(ids) < 0 or max(ids) >= START:
+        raise StreamTTSError(
+            "bad_value",
+            f"tokens must be one or more speech tokens from 0 to {START - 1}",
+            field="tokens",
+            allowed=f"0 to {START - 1}",
+        )
+    source = _TokenSource(iter(ids[:-1]), ids[-1:], 0)
+    return Stream(model, model.voice(voice_name), settings, source, one_shot)
+
+
+def _speak(model: Model, parts: list[str], voice: Voice, settings: Settings) -> Iterator[int]:
+    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice."""
+    from chatterbox.tts_turbo import punc_norm
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    for part in parts:
+        ids = model.tts.tokenizer(punc_norm(part), return_tensors="pt").input_ids.to(model.device)
+        yield from speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator)
+
+
+def _in_thread(batches: Generator[tuple[list[int], bool], None, None]) -> Generator[tuple[list[int], bool], None, None]:
+    """Run a token source in a thread of its own, a bounded queue ahead of the decoder."""
+    ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
+    stop = threading.Event()
+
+    def put(item: object) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return ahead.put(item, timeout=0.1)
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stop.is_set():
+                    return
+        except BaseException as e:
+            put(e)
+
+    thread = threading.Thread(target=work, name="streamtts-t3", daemon=True)
+    thread.start()
+    try:
+        last = False
+        while not last:
+            item = ahead.get()
+            if isinstance(item, BaseException):
+                raise item
+            last = item[1]
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+        batches.close()
