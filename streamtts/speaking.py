@@ -1,0 +1,349 @@
+"""One answer in the making: pieces of text go in, frames of audio come out; the event loop never waits for a model.
+
+Everything here runs on the server's event loop except the model's own work, which runs in a worker thread one chunk at
+a time and only while a synthesis place is held (`scheduler`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .audio import Samples
+from .errors import ModelFailed, StreamTTSError
+from .playback import PlaybackMeter
+from .protocol import Stats
+from .scheduler import Places
+from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+
+if TYPE_CHECKING:
+    from .generator import AudioChunk, Stream
+    from .loader import Model
+
+T = TypeVar("T")
+
+BUFFER_SECONDS = 8.0  # audio made ahead of a reader; then its generation waits. Bounds memory per answer: 96 kB/s.
+
+
+class Studio:
+    """What all answers of a server share: the model, the synthesis places, the threads that work in them.
+
+    Args:
+        model: What speaks.
+        places: Syntheses at once.
+        queue_length: Requests that may wait for a place.
+    """
+
+    def __init__(self, model: Model, places: int, queue_length: int) -> None:
+        self.model = model
+        self.places = Places(places, queue_length)
+        self.threads = ThreadPoolExecutor(places, thread_name_prefix="streamtts-synthesis")
+        self.closing = False  # set when the server stops: no new answer is begun
+        self._answers: set[Speech] = set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @contextmanager
+    def answering(self, speech: Speech) -> Iterator[None]:
+        """Count an answer as running until its final message is out.
+
+        Raises:
+            StreamTTSError: ``busy`` when the server is stopping.
+        """
+        if self.closing:
+            raise StreamTTSError("busy", "the server is stopping: ask another, or again later")
+        self._answers.add(speech)
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._answers.discard(speech)
+            if not self._answers:
+                self._quiet.set()
+
+    @property
+    def answers(self) -> int:
+        """Answers running now, queued ones included."""
+        return len(self._answers)
+
+    async def finish(self, deadline_s: float) -> None:
+        """Begin nothing new, let running answers end within the deadline, cancel the rest."""
+        self.closing = True
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            for speech in list(self._answers):
+                speech.cancel()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Audio for one binary frame."""
+
+    samples: Samples  # (n,)
+    sample_offset: int  # of samples[0] in the answer
+    tokens: int
+    text_range: tuple[int, int]  # characters of the answer's text being spoken
+    ends_piece: bool  # the last frame of its piece of text
+
+
+@dataclass
+class _Made:
+    """Running totals of what was synthesised, for the statistics."""
+
+    samples: int = 0
+    seams: list[int] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
+    watermarked: bool = False
+
+
+class Speech:
+    """One answer: text in, frames out, cancellable at any moment from the event loop.
+
+    Args:
+        studio: What to synthesise with.
+        request_id: Names the answer in statistics and logs.
+        voice: Name of the voice.
+        settings: How to stream.
+        received: When the request came, on ``time.monotonic``'s clock.
+        frame_samples: Synthesise each piece whole, then cut it into frames of this length; ``None`` streams.
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        request_id: str,
+        voice: str,
+        settings: Settings,
+        *,
+        received: float,
+        frame_samples: int | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.settings = settings
+        self.voice = voice
+        self.sent = PlaybackMeter()
+        self.text_chars = 0  # length of the text so far
+        self.text_spoken = 0  # characters of the pieces whose audio was sent whole
+        self.cancelled = False
+        self._studio = studio
+        self._received = received
+        self._frame_samples = frame_samples
+        self._pieces: deque[tuple[str, tuple[int, int]]] = deque()
+        self._text_ended = False
+        self._ready: deque[Frame] = deque()
+        self._made = _Made()
+        self._begun: float | None = None  # when the first frame was made: the listener's clock starts
+        self._finished = False
+        self._fault: StreamTTSError | None = None
+        self._stream: Stream | None = None
+        self._working = False  # a thread is busy for this answer: it is waited for, never abandoned
+        self._producer: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()  # something changed for whoever waits: text, frames, room or the end
+
+    # ------------------------------------------------------------ text in
+
+    def say(self, text: str, text_range: tuple[int, int]) -> None:
+        """Add a speakable piece of text; ``text_range`` is its place in the whole text."""
+        self.text_chars = text_range[1]
+        self._pieces.append((text, text_range))
+        self._wake.set()
+
+    def end(self) -> None:
+        """No more text."""
+        self._text_ended = True
+        self._wake.set()
+
+    def cancel(self) -> None:
+        """Make no more audio. :meth:`frames` ends at once, the model within one token's or one chunk's work."""
+        self.cancelled = True
+        if self._stream is not None:
+            self._stream.cancel()
+        if self._producer is not None and not self._working:
+            self._producer.cancel()
+        self._ready.clear()
+        self._wake.set()
+
+    # ------------------------------------------------------------ audio out
+
+    async def frames(self) -> AsyncGenerator[Frame, None]:
+        """The frames, as they are made. Ends after the last or at :meth:`cancel`.
+
+        Raises:
+            StreamTTSError: What synthesis failed with; the frames before it are good.
+        """
+        self._producer = asyncio.create_task(self._produce())
+        try:
+            while not self.cancelled:
+                if self._ready:
+                    frame = self._ready.popleft()
+                    self._wake.set()
+                    yield frame
+                elif self._finished:
+                    break
+                else:
+                    await self._changed()
+            if self._fault is not None and not self.cancelled:
+                raise self._fault
+        finally:
+            if not self._finished:
+                self.cancel()
+
+    def handed_over(self, frame: Frame, now: float) -> None:
+        """Note that a frame goes to the socket at ``now``."""
+        self.sent.frame(now * 1000, len(frame.samples))
+        if frame.ends_piece:
+            self.text_spoken = frame.text_range[1]
+
+    async def idle(self) -> None:
+        """Wait until no thread works for this answer any more."""
+        if self._producer is not None:
+            await asyncio.wait([self._producer])
+
+    def stats(self) -> Stats:
+        """What was sent so far and what it cost."""
+        sent, received_ms = self.sent, self._received * 1000
+        total_ms = (sent.last_ms if sent.last_ms is not None else time.monotonic() * 1000) - received_ms
+        return Stats(
+            request_id=self.request_id,
+            engine=self._studio.model.engine,
+            voice=self.voice,
+            sample_rate=SAMPLE_RATE,
+            text_chars=self.text_chars,
+            tokens=round(sent.samples / SAMPLES_PER_TOKEN),
+            chunks=sent.frames,
+            samples=sent.samples,
+            audio_ms=_ms(sent.audio_ms),
+            ttfa_ms=None if sent.first_ms is None else _ms(sent.first_ms - received_ms),
+            total_ms=_ms(total_ms),
+            rtf=round(total_ms / sent.audio_ms, 4) if sent.samples else None,
+            stages={name: _ms(spent) for name, spent in self._made.stages.items()},
+            max_underrun_ms=None if sent.max_underrun_ms is None else _ms(sent.max_underrun_ms),
+            seed=self.settings.seed,
+            settings=self.settings.as_dict(),
+            watermarked=self._made.watermarked,
+            seams=[seam for seam in self._made.seams if seam < sent.samples],
+        )
+
+    # ------------------------------------------------------------ the producer
+
+    async def _produce(self) -> None:
+        try:
+            while (piece := await self._next_piece()) is not None:
+                await self._speak(*piece)
+        except asyncio.CancelledError:
+            pass  # only cancel() cancels this task
+        except StreamTTSError as fault:
+            self._fault = fault
+        except Exception as fault:
+            self._fault = ModelFailed("synthesis", fault)
+            self._fault.__cause__ = fault
+        finally:
+            self._finished = True
+            self._wake.set()
+
+    async def _next_piece(self) -> tuple[str, tuple[int, int]] | None:
+        while not self._pieces or self.cancelled:
+            if self._text_ended or self.cancelled:
+                return None
+            await self._changed()
+        return self._pieces.popleft()
+
+    async def _speak(self, text: str, text_range: tuple[int, int]) -> None:
+        """Synthesise one piece, holding a place while there is work and room for its result."""
+        places, base = self._studio.places, self._made.samples
+        chunks = await self._work(self._open, text)  # a text that cannot be spoken is refused before it queues
+        holding = False
+        try:
+            await places.take(self._due(), new=self._begun is None)
+            holding = True
+            while (chunk := await self._work(next, chunks, None)) is not None:
+                if self.cancelled:
+                    continue
+                self._count(chunk, base)
+                self._push(chunk, base, text_range)
+                if self._crowded() or self._outrun():
+                    holding = False
+                    places.give()
+                    while self._crowded():
+                        await self._changed()
+                    await places.take(self._due(), new=False)
+                    holding = True
+        finally:
+            if holding:
+                places.give()
+            if self.cancelled and not self._studio.closing:
+                self._studio.threads.submit(_exhaust, chunks)  # a cancelled stream ends by itself, in its own time
+            self._stream = None
+
+    def _open(self, text: str) -> Iterator[AudioChunk]:
+        """Prepare a piece: its text is checked here, but nothing is computed before the first chunk is asked for."""
+        from .generator import _stream_text
+
+        whole = self._frame_samples is not None
+        self._stream = _stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
+        return iter(self._stream)
+
+    async def _work(self, task: Callable[..., T], *args: Any) -> T:
+        self._working = True
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._studio.threads, task, *args)
+        finally:
+            self._working = False
+            if self.cancelled and self._stream is not None:
+                self._stream.cancel()  # cancel() came before the stream existed
+
+    async def _changed(self) -> None:
+        self._wake.clear()
+        await self._wake.wait()
+
+    def _due(self) -> float:
+        """When the listener has heard everything made so far; before the first frame: since the request came."""
+        return self._received if self._begun is None else self._begun + self._made.samples / SAMPLE_RATE
+
+    def _outrun(self) -> bool:
+        """Whether somebody is due before this answer's listener."""
+        first = self._studio.places.first_due()
+        return first is not None and first < self._due()
+
+    def _crowded(self) -> bool:
+        """Whether enough audio waits for the reader."""
+        waiting = sum(len(frame.samples) for frame in self._ready)
+        return self._frame_samples is None and waiting > BUFFER_SECONDS * SAMPLE_RATE
+
+    def _count(self, chunk: AudioChunk, base: int) -> None:
+        made = self._made
+        if self._begun is None:
+            self._begun = time.monotonic()
+        made.samples += len(chunk.samples)
+        made.seams.extend(base + seam for seam in chunk.seams)
+        for stage, spent in chunk.stage_ms.items():
+            made.stages[stage] = made.stages.get(stage, 0.0) + spent
+        if chunk.is_last and self._stream is not None:
+            made.watermarked = self._stream.stats.watermarked
+
+    def _push(self, chunk: AudioChunk, base: int, text_range: tuple[int, int]) -> None:
+        """Hand a chunk to the reader as one frame, or cut it into frames of the length asked for."""
+        step = self._frame_samples or len(chunk.samples)
+        for start in range(0, len(chunk.samples), max(step, 1)):
+            samples = chunk.samples[start : start + step]
+            last = chunk.is_last and start + step >= len(chunk.samples)
+            tokens = round(len(samples) / SAMPLES_PER_TOKEN)
+            self._ready.append(Frame(samples, base + chunk.sample_offset + start, tokens, text_range, last))
+        self._wake.set()
+
+
+def _exhaust(chunks: Iterator[Any]) -> None:
+    for _ in chunks:
+        pass
+
+
+def _ms(value: float) -> float:
+    return round(value, 3)
