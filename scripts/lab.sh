@@ -7,7 +7,7 @@ notebook=${NOTEBOOK:-notebooks/01_stream.ipynb}
 options=(
     # Nothing here needs the network: no news, no look for a newer JupyterLab.
     --LabApp.news_url=None
-    --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdates
+    --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 )
 if [ "$(uname)" != Darwin ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     options+=(--no-browser)
