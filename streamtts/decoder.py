@@ -122,9 +122,7 @@ class _Continuous:
         self.offset = 0  # absolute sample of pending[0]
         self.seams: list[int] = []
 
-    def decode(
-        self, tokens: list[int], stop: int, last: bool
-    ) -> tuple[torch.Tensor, tuple[int, ...], float, float]:
+    def decode(self, tokens: list[int], stop: int, last: bool) -> tuple[torch.Tensor, tuple[int, ...], float, float]:
         """Audio up to token ``stop``: mel is rendered ``lag`` tokens further, since HiFT looks ahead."""
         t0 = time.perf_counter()
         mel_stop = stop if last else stop + self.lag
@@ -160,9 +158,7 @@ class _Isolated:
         self.tail = torch.zeros(0)
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()
 
-    def decode(
-        self, tokens: list[int], stop: int, last: bool
-    ) -> tuple[torch.Tensor, tuple[int, ...], float, float]:
+    def decode(self, tokens: list[int], stop: int, last: bool) -> tuple[torch.Tensor, tuple[int, ...], float, float]:
         """Audio of the tokens up to ``stop``, with noise and phase of this chunk's own."""
         t0 = time.perf_counter()
         own = tokens[self.start : stop if last else stop + self.needs]

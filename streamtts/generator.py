@@ -270,9 +270,7 @@ def _stream_text(model: Model, text: str, voice_name: str, settings: Settings, o
     return Stream(model, voice, settings, source, one_shot)
 
 
-def _stream_tokens(
-    model: Model, tokens: Sequence[int], voice_name: str, settings: Settings, one_shot: bool
-) -> Stream:
+def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, settings: Settings, one_shot: bool) -> Stream:
     ids = [int(t) for t in tokens]
     if not ids or min(ids) < 0 or max(ids) >= START:
         raise StreamTTSError(

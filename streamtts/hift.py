@@ -35,12 +35,12 @@ class _Conv:
 
     def __init__(self, conv: nn.Conv1d) -> None:
         self.conv = conv
-        self.stride, self.dilation, self.pad = conv.stride[0], conv.dilation[0], int(conv.padding[0])  # type: ignore[arg-type]
+        self.stride, self.dilation, self.pad = conv.stride[0], conv.dilation[0], int(conv.padding[0])
         self.reach = (conv.kernel_size[0] - 1) * self.dilation + 1
         self.held = conv.weight.new_zeros(1, conv.in_channels, self.pad)
 
     def push(self, x: Tensor, last: bool) -> Tensor:
-        """x (1, in, n) -> (1, out, m): all outputs whose inputs have arrived."""
+        """X (1, in, n) -> (1, out, m): all outputs whose inputs have arrived."""
         x = torch.cat([self.held, F.pad(x, (0, self.pad)) if last else x], dim=2)
         n = (x.shape[2] - self.reach) // self.stride + 1
         if n <= 0:
@@ -55,13 +55,13 @@ class _ConvTranspose:
 
     def __init__(self, conv: nn.ConvTranspose1d) -> None:
         self.conv = conv
-        self.stride, self.skip = conv.stride[0], int(conv.padding[0])  # type: ignore[arg-type]
+        self.stride, self.skip = conv.stride[0], int(conv.padding[0])
         self.overlap = conv.kernel_size[0] - self.stride
-        self.drop_tail = int(conv.padding[0])  # type: ignore[arg-type]
+        self.drop_tail = int(conv.padding[0])
         self.carry = conv.weight.new_zeros(1, conv.out_channels, self.overlap)
 
     def push(self, x: Tensor, last: bool) -> Tensor:
-        """x (1, in, n) -> (1, out, ~n * stride)."""
+        """X (1, in, n) -> (1, out, ~n * stride)."""
         if x.shape[2]:
             y = F.conv_transpose1d(x, self.conv.weight, None, self.stride)
             y[:, :, : self.overlap] += self.carry
@@ -95,9 +95,7 @@ class _ResBlock:
     def __init__(self, block: Any) -> None:
         self.pairs = [
             (a1, _Conv(c1), a2, _Conv(c2), _Align(2))
-            for a1, c1, a2, c2 in zip(
-                block.activations1, block.convs1, block.activations2, block.convs2, strict=True
-            )
+            for a1, c1, a2, c2 in zip(block.activations1, block.convs1, block.activations2, block.convs2, strict=True)
         ]
 
     def push(self, x: Tensor, last: bool) -> Tensor:
@@ -139,7 +137,8 @@ class _Source:
         self.sample += n
         self.noise.forget(self.sample)
         waves = (sines * voiced + noise).to(f0.device, f0.dtype)  # (harmonics, n)
-        return torch.tanh(self.module.l_linear(waves.T)).T[None]
+        source: Tensor = torch.tanh(self.module.l_linear(waves.T)).T[None]
+        return source
 
 
 class _Stft:
@@ -152,7 +151,7 @@ class _Stft:
         self.started = False
 
     def push(self, x: Tensor, last: bool) -> Tensor:
-        """x (1, 1, n) -> (1, n_fft + 2, frames)."""
+        """X (1, 1, n) -> (1, n_fft + 2, frames)."""
         x = x if self.held is None else torch.cat([self.held, x], dim=2)
         half = self.n_fft // 2
         if not self.started and x.shape[2] > half:
@@ -255,10 +254,11 @@ class HiftStream:
         return samples[0].clamp(-self.hift.audio_limit, self.hift.audio_limit).float().cpu()
 
     def _f0(self, mel: Tensor, last: bool) -> Tensor:
-        """mel (1, 80, n) -> f0 (1, m) in Hz."""
+        """Mel (1, 80, n) -> f0 (1, m) in Hz."""
         for conv, activation in self.f0:
             mel = activation(conv.push(mel, last))
-        return torch.abs(self.hift.f0_predictor.classifier(mel.transpose(1, 2)).squeeze(-1))
+        f0: Tensor = torch.abs(self.hift.f0_predictor.classifier(mel.transpose(1, 2)).squeeze(-1))
+        return f0
 
     def _reflect(self, x: Tensor, last: bool) -> Tensor:
         """Stock ``reflection_pad`` of one sample at the very start of the utterance."""

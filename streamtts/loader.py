@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
 from dataclasses import dataclass, field
@@ -111,10 +113,16 @@ def _identify(folder: Path) -> tuple[str, Architecture]:
 
 
 def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str) -> Model:
+    import perth
     from chatterbox.tts_turbo import ChatterboxTurboTTS
 
     from .t3 import Gpt2
 
+    if perth.PerthImplicitWatermarker is None:
+        raise StreamTTSError(
+            "watermarker_missing",
+            "the watermarker did not load (resemble-perth needs pkg_resources): pip install 'setuptools<81'",
+        )
     with torch.device("meta"):  # the modules take the file's tensors: no memory is spent on weights to be replaced
         t3 = build_t3(architecture.t3)
         s3gen = build_s3gen(architecture.s3gen)
@@ -127,7 +135,8 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
     conds = read_conditionals(folder, device)
-    tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
+    with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
+        tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
     lag = lag_samples(s3gen.mel2wav)
     engine = "mini" if folder == MINI else folder.resolve().name
     model = Model(engine, device, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN))
@@ -192,6 +201,3 @@ def describe(model: Model) -> str:
         f"{model.engine} on {model.device}: T3 {sizes.layers} layers x {sizes.hidden_size}, voices "
         f"{', '.join(model.voices) or 'none'}; HiFT holds back {model.vocoder_lag_tokens * MS_PER_TOKEN} ms"
     )
-
-
-__all__ = ["Model", "StreamTTSError", "describe", "load"]

@@ -86,7 +86,10 @@ class Settings:
         for name in changes:
             if name not in names:
                 raise StreamTTSError(
-                    "bad_value", f"there is no setting {name!r}; the settings are {', '.join(names)}", field=name, allowed=names
+                    "bad_value",
+                    f"there is no setting {name!r}; the settings are {', '.join(names)}",
+                    field=name,
+                    allowed=names,
                 )
         return dataclasses.replace(self, **changes)
 

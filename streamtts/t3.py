@@ -78,7 +78,8 @@ class Gpt2:
             h = torch.addmm(block.mlp.c_fc.bias, block.ln_2(x), block.mlp.c_fc.weight)
             x = x + torch.addmm(block.mlp.c_proj.bias, F.gelu(h, approximate="tanh"), block.mlp.c_proj.weight)
         cache.length = stop
-        return self.t3.tfmr.ln_f(x)[None]
+        hidden: Tensor = self.t3.tfmr.ln_f(x)[None]
+        return hidden
 
 
 def voice_prefix(gpt2: Gpt2, voice: Voice) -> KVCache:
