@@ -7,8 +7,8 @@ faults:
 
 - with the one-shot reference, a seam is *audible* when it is outside and the reference does not do the same at the same
   place (if it does, it is speech);
-- without one, when it clearly exceeds every control, or when more seams are outside than chance would give (binomial, under 1
-%).
+- without one, when it clearly exceeds every control, or when more seams are outside than chance would give (binomial,
+  probability under 1 %).
 
 What could not be measured is ``None`` in the rows and ``not measured`` as a verdict. It never reads as clean.
 The measures themselves, with units and sources, are in `measures`.
@@ -398,10 +398,10 @@ def _verdict(seams: int, outside: int, explained: int, audible: int, chance_rate
         return Verdict.NOT_MEASURED, f"not measured: {few}; the audio is too short"
     by_chance = f"{seams * chance_rate:.1f} by chance"
     likewise = f", {explained} more where the one-shot does the same" if explained else ""
-    counted = f"{outside} of {seams} seams outside the controls ({by_chance}{likewise})"
+    counted = f"{outside} outside the controls ({by_chance}{likewise})"
     if audible:
-        return Verdict.AUDIBLE, f"audible: {counted}, {audible} of them beyond what the speech does by itself"
-    return Verdict.CLEAN, f"clean: {counted}"
+        return Verdict.AUDIBLE, f"audible: {audible} of {seams} seams; {counted}"
+    return Verdict.CLEAN, f"clean: {seams} seams; {counted}"
 
 
 def _loudest(clicks: Floats) -> tuple[int, float] | None:
