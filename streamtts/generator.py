@@ -115,7 +115,7 @@ class Stream:
         self.stats = StreamStats(
             model.engine, voice.name, settings.seed, settings.as_dict(), text_chars=source.text_chars
         )
-        self._source, self._cancel = source, threading.Event()
+        self._source, self._cancel, self._threads = source, threading.Event(), model.threads
         self._chunks = self._run(Decoder(model, voice, settings, one_shot))
 
     @property
@@ -138,6 +138,8 @@ class Stream:
 
     def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
         began, t3_before = time.perf_counter(), 0.0
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
         batches = self._source.batches()
         if self.settings.parallel:
             batches = _in_thread(batches)

@@ -200,7 +200,8 @@ class _Istft:
         skipped = min(self.skip, done.shape[1])
         self.skip -= skipped
         done = done[:, skipped:]
-        return (done[0] / done[1])[None]
+        samples: Tensor = (done[0] / done[1])[None]
+        return samples
 
 
 class HiftStream:

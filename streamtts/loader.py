@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .t3 import Gpt2
 
 MINI = Path(__file__).parent / "mini"
+_SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
 _T3_FILES = {"t3_turbo_v1.safetensors": Architecture(), "t3_nano_v1.safetensors": NANO}
 
 
@@ -43,6 +45,7 @@ class Model:
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
         gpt2: T3's backbone with a static cache, over the same weights.
         vocoder_lag_tokens: Whole tokens that HiFT holds back until later mel frames arrive.
+        threads: PyTorch threads per stage on the CPU: one where an operation is too small to share.
     """
 
     engine: str
@@ -51,6 +54,7 @@ class Model:
     tts: Any
     gpt2: Gpt2
     vocoder_lag_tokens: int
+    threads: int
     _voices: dict[str, Voice] = field(default_factory=dict)
 
     @property
@@ -139,7 +143,9 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
     lag = lag_samples(s3gen.mel2wav)
     engine = "mini" if folder == MINI else folder.resolve().name
-    model = Model(engine, device, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN))
+    small = architecture.t3.hidden_size < _SHARED_WIDTH
+    threads = 1 if small else os.cpu_count() or 1
+    model = Model(engine, device, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN), threads)
     if conds is not None:
         model.add_voice(DEFAULT_VOICE, conds)
     return model

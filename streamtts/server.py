@@ -159,6 +159,7 @@ class ServerHandle:
             "sample_rate": SAMPLE_RATE,
             "connections": self._links,
             "answers": studio.answers if studio else 0,
+            "synthesising": studio.places.taken if studio else 0,
             "waiting": studio.places.waiting if studio else 0,
             "uptime_s": round(time.monotonic() - self._started_at, 1),
         }
@@ -210,6 +211,9 @@ class ServerHandle:
             self._ready.set()
 
     async def _main(self) -> None:
+        frames_log = logging.getLogger("streamtts.websockets")
+        if frames_log.level == logging.NOTSET:
+            frames_log.setLevel(logging.INFO)  # at DEBUG the library logs the frames, and with them people's texts
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._studio = Studio(self._model, self.limits.places, self.limits.queue_length)
         server = await serve_websocket(
@@ -222,7 +226,7 @@ class ServerHandle:
             # a late pong means nothing: send_seconds and idle_seconds find those who are gone.
             ping_timeout=None,
             close_timeout=CLOSE_SECONDS,
-            logger=logging.getLogger("streamtts.websockets"),
+            logger=frames_log,
         )
         self._state = "running"
         self._ready.set()

@@ -191,9 +191,12 @@ class RequestConversation:
                     await self._link.send_audio(pcm)
         finally:
             self._current = None  # from here on a cancel crosses the final message
-        if not speech.cancelled:
-            return Complete(stats=speech.stats())
-        return Cancelled(request_id=speech.request_id, samples_sent=speech.sent.samples, stats=speech.stats())
+        stats = speech.stats()
+        ended = "cancelled" if speech.cancelled else "complete"
+        log.info("request %s: %s, %d ms of audio in %d ms", stats.request_id, ended, stats.audio_ms, stats.total_ms)
+        if speech.cancelled:
+            return Cancelled(request_id=stats.request_id, samples_sent=stats.samples, stats=stats)
+        return Complete(stats=stats)
 
 
 def new_request_id() -> str:

@@ -170,7 +170,7 @@ class SpeakPanel(ipywidgets.VBox):
         else:
             if made is not None:
                 self.last = made
-                self._comparing.submit(lambda: self._compare(turn, made))
+                self._comparing.submit(lambda: self._check_against_one_shot(turn, made))
         finally:
             with self._lock:
                 self._stream = None
@@ -199,7 +199,7 @@ class SpeakPanel(ipywidgets.VBox):
 
     # ---- in the comparing worker -----------------------------------------------------------------------------------
 
-    def _compare(self, turn: _Turn, made: Utterance) -> None:
+    def _check_against_one_shot(self, turn: _Turn, made: Utterance) -> None:
         """Decode the same tokens at once, subtract, draw; skipped when something newer is being spoken."""
         if turn.number != self._turn:
             return

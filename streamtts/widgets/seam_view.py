@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import html
-import io
 from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from ..seams import null_test_db
-from ..settings import SAMPLE_RATE
+from ..seams import analyse, null_test_db
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..generator import Utterance
 
 _IDLE = "Once something has been spoken, its seams are shown here."
+_HIDDEN = {"width": "100%", "max_width": "900px", "display": "none"}
 
 
 class SeamView(ipywidgets.VBox):
-    """A line of figures and a picture, both renewed after every utterance. Its methods may be called from any thread.
+    """A line of figures and two pictures, renewed after every utterance. Its methods may be called from any thread.
 
     Attributes:
         null_db: Null test of what is shown, in dB; ``None`` while nothing is.
@@ -29,8 +26,8 @@ class SeamView(ipywidgets.VBox):
     def __init__(self) -> None:
         self.null_db: float | None = None
         self.words = ipywidgets.HTML(_IDLE)
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "940px", "width": "100%", "display": "none"})
-        super().__init__([self.words, self.picture], layout={"max_width": "940px"})
+        self.waveform, self.zooms = (ipywidgets.Image(format="png", layout=dict(_HIDDEN)) for _ in range(2))
+        super().__init__([self.words, self.waveform, self.zooms], layout={"max_width": "940px"})
 
     def busy(self) -> None:
         """Say that the comparison is under way; the last picture is no longer the truth."""
@@ -42,34 +39,36 @@ class SeamView(ipywidgets.VBox):
 
     def show(self, made: Utterance, whole: Utterance, dark: bool = False) -> None:
         """Show a streamed utterance against the one-shot decoding of its tokens."""
+        from .. import plots  # matplotlib takes a while to import, and is not needed to speak
+
         self.null_db = null_test_db(made.samples, whole.samples)
-        null = "not measured" if self.null_db is None else f"{self.null_db:.1f} dB"
-        s = made.stats.settings
-        self.words.value = (
-            f"<b>null test {null}</b> (energy of stream − one-shot over one-shot; lower is closer) · "
-            f"{len(made.seams)} seams · policy {s['policy']}, left context {s['left_context_tokens']}, "
-            f"lookahead {s['lookahead_tokens']}, crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}, seed {s['seed']}"
-        )
-        self.picture.value = _png(_figure(made, whole, dark))
-        self.picture.layout.display = ""
+        self.words.value = _figures(made, self.null_db)
+        report = analyse(made.samples, made.seams, reference=whole.samples)
+        theme: plots.ThemeName = "dark" if dark else "light"
+        waveform = plots.waveform(made.samples, made.seams, report=report, theme=theme)
+        zooms = plots.seam_zooms(made.samples, made.seams, whole.samples, report=report, theme=theme)
+        for image, figure in ((self.waveform, waveform), (self.zooms, zooms)):
+            image.value = plots.to_png(figure)
+            image.layout.display = ""
+        if not made.seams:
+            self.zooms.layout.display = "none"
 
     def _clear(self, words: str) -> None:
         self.null_db = None
         self.words.value = words
-        self.picture.layout.display = "none"
-        self.picture.value = b""
+        for image in (self.waveform, self.zooms):
+            image.layout.display = "none"
+            image.value = b""
 
 
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
-
-
-def _figure(made: Utterance, whole: Utterance, dark: bool) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(made.samples)
-    return figure
+def _figures(made: Utterance, null_db: float | None) -> str:
+    """What was compared, and how far apart the two are."""
+    s = made.stats.settings
+    null = "not measured" if null_db is None else f"{null_db:.1f} dB"
+    context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}" if s["policy"] != "none" else ""
+    return (
+        f"<b>Stream against one-shot: null test {null}</b> (energy of the difference over energy of one-shot; lower is "
+        f"closer)<br>policy {s['policy']}{context}, crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}, "
+        f"chunks of {s['first_chunk_tokens']}, then {s['tokens_per_chunk']} tokens growing by {s['chunk_growth']:g}, "
+        f"seed {s['seed']}"
+    )
