@@ -1,0 +1,139 @@
+"""The command line: ``streamtts say | serve | voices | doctor``. Subcommands are thin; the work is in the modules."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from .errors import StreamTTSError
+
+INTERRUPTED = 130  # what shells report for Ctrl-C
+# Subcommands with a parser of their own: module, what it does. Listed where the module is installed.
+OWN_PARSERS = {
+    "doctor": "what is installed, which checkpoints are at hand, what to do about what is missing",
+    "bench": "first audio, speed and stages, measured",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Returns:
+        Exit code: 0 for success, 1 for a fault that was reported, 2 for wrong arguments, 130 for Ctrl-C.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given and given[0] in _own_parsers():
+            own: Callable[[Sequence[str]], int] = import_module(f".{given[0]}", __package__).main
+            return own(given[1:])
+        options = _parser().parse_args(given)
+        return int(options.run(options))
+    except StreamTTSError as fault:
+        print(f"streamtts: {fault.message} [{fault.code}]", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("streamtts: stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _own_parsers() -> dict[str, str]:
+    return {name: does for name, does in OWN_PARSERS.items() if find_spec(f"{__package__}.{name}") is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamtts", description="Streaming speech from Chatterbox Turbo: hear it while it is being made."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_say(commands.add_parser("say", help="speak a text and show what it cost"))
+    _add_serve(commands.add_parser("serve", help="run the WebSocket server"))
+    _add_voices(commands.add_parser("voices", help="list the voices"))
+    for name, does in _own_parsers().items():
+        commands.add_parser(name, help=does, add_help=False)  # dispatched in main
+    return parser
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="the server; without it the one on this machine, or one started for this command")
+    parser.add_argument("--token", help="the server's token")
+    parser.add_argument("--model", help="checkpoint of a server started for this command: mini (default) or a folder")
+
+
+def _add_say(parser: argparse.ArgumentParser) -> None:
+    from . import say
+
+    parser.add_argument("text", help="what to say; - reads it from standard input")
+    parser.add_argument("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
+    parser.add_argument("--simple", action="store_true", help="synthesise everything first, then send it")
+    parser.add_argument("--chunk-ms", type=float, metavar="MS", help="with --simple: length of a frame")
+    parser.add_argument("--out", metavar="FILE", help="write a WAV file; - writes it to standard output")
+    parser.add_argument("--play", action="store_true", help="play it while it arrives")
+    parser.add_argument("--voice", default="default")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, by name")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    _add_connection(parser)
+    parser.set_defaults(run=say.run)
+
+
+def _add_voices(parser: argparse.ArgumentParser) -> None:
+    from . import say
+
+    _add_connection(parser)
+    parser.set_defaults(run=say.run_voices)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    from .protocol import DEFAULT_PORT
+
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind; any but loopback needs --token")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
+    parser.add_argument("--token", help="asked of every client")
+    parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
+    parser.add_argument("--model", help="mini (default) or a checkpoint folder")
+    parser.add_argument("--places", type=int, default=1, metavar="N", help="syntheses at once (default 1)")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    import logging
+    import signal
+    import threading
+
+    from .server import serve
+    from .settings import Limits
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("streamtts").setLevel(logging.INFO)
+    logging.getLogger("streamtts.websockets").setLevel(logging.WARNING)
+    stop = threading.Event()
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        stop.set()
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        limits = Limits(places=max(1, options.places))
+        with serve(
+            options.model, options.host, options.port, token=options.token, origins=options.origin, limits=limits
+        ) as server:
+            print(f"{server.url} is ready; Ctrl-C stops it", flush=True)
+            while not stop.wait(0.5) and not server.wait(0):
+                pass
+            failed = server.state == "failed"
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if failed:
+        return 1
+    return INTERRUPTED if signal.SIGINT in received else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
