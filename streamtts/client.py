@@ -68,8 +68,9 @@ class AsyncSpeech:
         self.cancelled = False
         self.heard = PlaybackMeter()
         self.asked: float | None = None
-        self._client, self._path, self._request = client, path, request
+        self._client, self._path, self._request = client, path, json.dumps(request)
         self._ended = self._unwanted = False
+        self._turn = asyncio.Lock()  # iterating and cancelling may be two tasks; one takes frames at a time
         self._frames: AsyncIterator[Samples] | None = None
 
     @property
@@ -92,14 +93,14 @@ class AsyncSpeech:
     async def cancel(self) -> None:
         """Ask the server to stop; returns when it has. No audio is handed out afterwards."""
         self._unwanted = True
-        if self._ended or self.asked is None:
-            return
-        await self._client._send(encode(Cancel()))
+        if self._frames is None:
+            self._ended = True  # it was never asked for
+        if self.asked is not None and not self._ended:
+            await self._client._send(encode(Cancel()))
         while not self._ended:
             await self._next()
 
     async def _receive(self) -> AsyncIterator[Samples]:
-        await self._client._begin(self, self._path, json.dumps(self._request))
         while not self._ended:
             samples = await self._next()
             if samples is not None and not self._unwanted:
@@ -109,13 +110,19 @@ class AsyncSpeech:
         """Take one frame: audio, or ``None`` for anything else.
 
         Raises:
-            StreamTTSError: What the server answered, or ``connection_lost`` or ``timeout``.
+            StreamTTSError: What the server answered, or ``connection_lost``, ``connection_failed`` or ``timeout``.
         """
-        try:
-            frame = await self._client._receive()
-        except BaseException:
-            self._ended = True  # lost, timed out or given up: whatever comes later is not known to be this answer's
-            raise
+        async with self._turn:
+            if self._ended:
+                return None
+            try:
+                frame = await (self._client._ask(self) if self.asked is None else self._client._receive())
+            except BaseException:
+                self._ended = True  # lost, timed out or given up: what comes later is not known to be this answer's
+                raise
+            return self._understand(frame)
+
+    def _understand(self, frame: str | bytes) -> Samples | None:
         if isinstance(frame, bytes):
             self.heard.frame(time.monotonic() * 1000, len(frame) // 2)
             return from_pcm16(frame)
@@ -180,26 +187,30 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _begin(self, speech: AsyncSpeech, path: str, request: str) -> None:
-        """Send a request, on a connection that is new if need be."""
+    async def _ask(self, speech: AsyncSpeech) -> str | bytes:
+        """Send a request, on a new connection if need be; the first frame of its answer.
+
+        A connection that had worked before may turn out to be gone only now. Asking again is safe while nothing of the
+        answer has come.
+        """
         if self._speech is not None and not self._speech._ended:
             with contextlib.suppress(StreamTTSError):
                 await self._speech.cancel()  # its reader went away in the middle
         self._speech = speech
-        if self._socket is not None and self._path != path:
+        if self._socket is not None and self._path != speech._path:
             await self.close()
-        delays = iter(RECONNECT_DELAYS_S[: self._reconnect])
-        worked_before = self._socket is not None
+        delays = iter(RECONNECT_DELAYS_S[: self._reconnect] if self._socket is not None else ())
         while True:
             try:
                 if self._socket is None:
-                    self._socket, self._path = await self._connect(path), path
+                    self._socket, self._path = await self._connect(speech._path), speech._path
                 speech.asked = time.monotonic()
-                await self._send(request)
-                return
+                await self._send(speech._request)
+                if speech._unwanted:
+                    await self._send(encode(Cancel()))
+                return await self._receive()
             except StreamTTSError as fault:
-                self._socket = None
-                delay = next(delays, None) if worked_before else None
+                delay = next(delays, None)
                 if delay is None or fault.code not in ("connection_lost", "connection_failed"):
                     raise
                 await asyncio.sleep(delay)
