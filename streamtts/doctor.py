@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 LOCK = Path(__file__).parent.parent / "requirements.lock"  # there in a checkout, not in an installed wheel
 INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PLAYERS = ("pw-play", "paplay", "aplay", "ffplay", "afplay")
+PLAYERS = ("aplay", "paplay", "play", "ffplay", "afplay", "pw-play")  # those that loudspeaker.py knows
 # Checkpoints that the stock loader keeps in the Hugging Face cache: name, repository, and the files load() needs.
 CACHED_CHECKPOINTS = {
     "turbo": ("ResembleAI/chatterbox-turbo", ("t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt")),

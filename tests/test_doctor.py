@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from streamtts import doctor
+from streamtts import doctor, loudspeaker
 
 
 def test_doctor_finds_this_installation_able_to_speak(capsys):
@@ -69,3 +69,7 @@ def test_a_fault_is_shown_with_its_advice_below():
     text = doctor.render(doctor.Finding("Topic", "name", "fault", "broken", "mend it"))
     assert text.splitlines()[0].split() == ["FAULT", "name", "broken"]
     assert text.splitlines()[1].strip() == "-> mend it"
+
+
+def test_doctor_looks_for_the_players_that_say_uses():
+    assert doctor.PLAYERS == (*loudspeaker._STREAMING, *loudspeaker._FILES)
