@@ -72,4 +72,4 @@ def test_a_fault_is_shown_with_its_advice_below():
 
 
 def test_doctor_looks_for_the_players_that_say_uses():
-    assert doctor.PLAYERS == (*loudspeaker._STREAMING, *loudspeaker._FILES)
+    assert (*loudspeaker._STREAMING, *loudspeaker._FILES) == doctor.PLAYERS
