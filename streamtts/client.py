@@ -356,7 +356,17 @@ class _Runner:
         if self._loop is None or self._loop.is_closed():
             self._choose()
         assert self._loop is not None
-        return self._loop.run_until_complete(task)
+        waiting = asyncio.ensure_future(task, loop=self._loop)
+        try:
+            return self._loop.run_until_complete(waiting)
+        except BaseException:  # Ctrl-C above all: the task is ended here, not left for whoever runs the loop next
+            if not waiting.done():
+                waiting.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StreamTTSError):
+                    self._loop.run_until_complete(waiting)
+            elif not waiting.cancelled():
+                waiting.exception()
+            raise
 
     def _choose(self) -> None:
         try:

@@ -71,6 +71,8 @@ def serve(
         StreamTTSError: ``bad_value`` for an open address without a token, ``port_taken``, ``checkpoint_bad``.
     """
     check_token(host, token)
+    if logging.getLogger("streamtts").level == logging.NOTSET:
+        logging.getLogger("streamtts").setLevel(logging.WARNING)  # stock dependencies turn everybody's INFO on
     with _running_lock:
         previous = _running.pop(port, None)
     if previous is not None:
@@ -213,7 +215,7 @@ class ServerHandle:
     async def _main(self) -> None:
         frames_log = logging.getLogger("streamtts.websockets")
         if frames_log.level == logging.NOTSET:
-            frames_log.setLevel(logging.INFO)  # at DEBUG the library logs the frames, and with them people's texts
+            frames_log.setLevel(logging.WARNING)  # at DEBUG the library logs the frames, and with them people's texts
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._studio = Studio(self._model, self.limits.places, self.limits.queue_length)
         server = await serve_websocket(

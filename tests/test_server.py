@@ -556,6 +556,7 @@ def test_a_failing_model_answers_model_failed_and_tells_nothing_about_the_machin
 
 def test_logs_carry_request_ids_and_never_the_text(model, caplog):
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "streamtts")
     with serve(model, port=0) as server, open_socket(server) as ws:
         stats = answer(ws, {"text": "Xylophone secrets."})[1]["stats"]
         answer(ws, {"text": "Xylophone", "voice": "Xylophonist"})
