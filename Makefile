@@ -1,6 +1,6 @@
 # make lab, make test: each sets up what it needs, is safe to repeat, and quick when nothing changed.
 # PYTHON=python3.12 chooses the Python of a new .venv. BROWSER=no leaves the browser tests out. ARGS goes to pytest.
-.PHONY: lab test lint types demo setup browser clean
+.PHONY: lab test lint types bench demo setup browser clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -12,7 +12,7 @@ help:
 	@echo "make lab    set up and open notebooks/01_stream.ipynb in JupyterLab"
 	@echo "make test   set up and run every check: lint, types, tests, browser tests"
 	@echo "make demo   speak a sentence into demo.wav and print what it took"
-	@echo "also: lint, types, clean"
+	@echo "also: lint, types, bench, clean"
 
 setup:
 	@scripts/setup.sh
@@ -39,6 +39,9 @@ types: setup
 demo: setup
 	$(BIN)/streamtts say "The words arrive while they are still being made." --out demo.wav
 
+bench: setup
+	$(BIN)/streamtts bench --json bench.json
+
 clean: # .venv stays: it is gigabytes to fetch again; rm -rf .venv is the way to a fresh one
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav bench.json
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -116,7 +116,7 @@ def speech_tokens(
         settings: Sampling fields and ``max_tokens``.
         generator: Random stream on the CPU, so that a seed means the same on every device.
     """
-    t3, processors = gpt2.t3, _logits_processors(architecture, settings)
+    t3, processors = gpt2.t3, logits_processors(architecture, settings)
     cache = voice_prefix(gpt2, voice).copy()
     start = torch.tensor([[START]], device=text_tokens.device)
     x = torch.cat([t3.text_emb(text_tokens), t3.speech_emb(start)], dim=1)
@@ -136,7 +136,7 @@ def speech_tokens(
         x = t3.speech_emb(token.to(text_tokens.device))
 
 
-def _logits_processors(architecture: Architecture, settings: Settings) -> Any:
+def logits_processors(architecture: Architecture, settings: Settings) -> Any:
     """The processors of ``inference_turbo``, in its order."""
     from transformers.generation.logits_process import (
         LogitsProcessorList,
