@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from . import measures
 from .continuity import playback
+from .measures import Floats
 from .pareto import pareto_front
 from .pipeline import Run
 from .settings import SAMPLE_RATE
@@ -112,7 +113,7 @@ def _mark_seams(axes: Axes, seams: Iterable[int], bad: set[int], colour: str, lo
         axes.plot([s / sample_rate for s in sorted(bad)], [top] * len(bad), "v", color=look.bad, ms=7, clip_on=False)
 
 
-def _envelope(x: npt.NDArray[np.float64], bins: int) -> tuple[npt.NDArray[np.float64], ...]:
+def _envelope(x: Floats, bins: int) -> tuple[Floats, ...]:
     """Lowest and highest sample of each of `bins` equal pieces, and where each piece begins."""
     edges = np.unique(np.linspace(0, len(x), min(bins, len(x)) + 1).astype(np.int64))[:-1]
     return edges.astype(np.float64), np.minimum.reduceat(x, edges), np.maximum.reduceat(x, edges)
@@ -204,15 +205,15 @@ def _choose(seams: Sequence[int], report: SeamReport | None, most: int) -> list[
 
 def _zoom(
     axes: Axes,
-    x: npt.NDArray[np.float64],
-    r: npt.NDArray[np.float64] | None,
+    x: Floats,
+    r: Floats | None,
     seam: int,
     half: int,
     look: Theme,
     sample_rate: int,
     heard: bool,
 ) -> None:
-    for audio, name, colour, width in ((r, "one-shot", look.one_shot, 2.6), (x, "stream", look.stream, 0.9)):
+    for audio, name, colour, width in ((r, "one-shot", look.one_shot, 2.4), (x, "stream", look.stream, 1.1)):
         if audio is not None:
             start, stop = max(seam - half, 0), min(seam + half + 1, len(audio))
             at = (np.arange(start, stop) - seam) * 1000 / sample_rate
@@ -258,7 +259,7 @@ def mel_difference(
     figure, look = _figure(2.6 if r is None else 4.6, theme)
     rows = figure.subplots(1 if r is None else 2, 1, squeeze=False, sharex=True)[:, 0]
     inches = figure.get_size_inches()[1]
-    figure.subplots_adjust(left=0.075, right=1.03, top=1 - 0.36 / inches, bottom=0.5 / inches, hspace=0.28)
+    figure.subplots_adjust(left=0.075, right=0.9, top=1 - 0.36 / inches, bottom=0.5 / inches, hspace=0.28)
     stream_db = measures.mel_db(x, sample_rate)
     loudest = float(stream_db.max(initial=-100))
     _mel_image(figure, rows[0], stream_db, (loudest - 70, loudest), look.heat, "level (dB)", look, sample_rate)
@@ -276,7 +277,7 @@ def mel_difference(
     return figure
 
 
-def _difference_db(x: npt.NDArray[np.float64], r: npt.NDArray[np.float64], sample_rate: int) -> npt.NDArray[np.float64]:
+def _difference_db(x: Floats, r: Floats, sample_rate: int) -> Floats:
     """|difference| of two log-mels over the same range as `measures.log_mel_track`. Shape (80, frames)."""
     length = max(len(x), len(r))
     a, b = (measures.mel_db(np.pad(v, (0, length - len(v))), sample_rate) for v in (x, r))
@@ -287,7 +288,7 @@ def _difference_db(x: npt.NDArray[np.float64], r: npt.NDArray[np.float64], sampl
 def _mel_image(
     figure: Figure,
     axes: Axes,
-    db: npt.NDArray[np.float64],
+    db: Floats,
     span: tuple[float, float],
     colours: str,
     label: str,
@@ -311,7 +312,8 @@ def _mel_image(
     bands = librosa.mel_frequencies(measures.N_MELS + 2, fmin=0, fmax=measures.MEL_TOP_HZ)[1:-1]
     hz = [200, 500, 1000, 2000, 4000, 7000]
     axes.set_yticks([float(np.interp(f, bands, np.arange(len(bands)))) for f in hz], [str(f) for f in hz])
-    bar = figure.colorbar(image, ax=axes, pad=0.012, fraction=0.03)
+    box = axes.get_position()
+    bar = figure.colorbar(image, cax=figure.add_axes((0.915, box.y0, 0.014, box.height)))
     bar.set_label(label, color=look.ink, fontsize=9)
     bar.ax.tick_params(colors=look.ink, labelsize=8)
     bar.outline.set_edgecolor(look.faint)
@@ -415,7 +417,9 @@ def trade_off(
             axes.plot([getattr(o, name)], [o.quality or 0.0], "o", label="chosen", **ring)
         axes.margins(x=0.14)
         axes.set_ylim(bottom=0.0)
-        _name_points(axes, [o for o, f in zip(known, front, strict=True) if f or o.label == chosen], name, look)
+        axes.margins(y=0.1)
+        named = [o for o, f in zip(known, front, strict=True) if f or o.label == chosen]
+        _name_points(axes, named, points, name, look)
     _legend(right, look, loc="upper right")
     return figure
 
@@ -424,16 +428,15 @@ def _left_out(missing: int) -> str:
     return f"{missing} not measured, not shown" if missing else ""
 
 
-def _name_points(axes: Axes, options: Sequence[Option], name: str, look: Theme) -> None:
-    """Labels beside their points, each where it covers none of those before it; left out where no place is free."""
-    figure = axes.get_figure()
-    assert figure is not None
+def _name_points(axes: Axes, options: Sequence[Option], points: Floats, name: str, look: Theme) -> None:
+    """Labels beside their points, each where it covers no point and no other label; left out where no place is free."""
     axes.autoscale_view()
-    taken: list[tuple[float, float, float, float]] = []
+    drawn = axes.transData.transform(points) if len(points) else points
+    taken = [(float(x) - 5, float(y) - 5, float(x) + 5, float(y) + 5) for x, y in drawn]
     for o in options:
         x, y = axes.transData.transform((getattr(o, name), o.quality or 0.0))
         width, height = 5.6 * len(o.label), 12.0  # pixels at 8 points, near enough
-        for dx, dy in ((8, 6), (8, -14), (-8 - width, -14), (-8 - width, 6)):
+        for dx, dy in ((8, 6), (8, -16), (-8 - width, -16), (-8 - width, 6), (8, 20)):
             box = (x + dx, y + dy, x + dx + width, y + dy + height)
             if (
                 axes.bbox.x0 <= box[0]

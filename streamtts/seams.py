@@ -10,6 +10,9 @@ faults:
 - without one, when it clearly exceeds every control, or when more seams are outside than chance would give (binomial,
   probability under 1 %).
 
+Some measures compare with the reference itself (level, loudness, pitch, slip). There a seam *differs* when it is beyond
+its controls, and is audible by the same rule of chance: nothing but chance could excuse it.
+
 What could not be measured is ``None`` in the rows and ``not measured`` as a verdict. It never reads as clean.
 The measures themselves, with units and sources, are in `measures`.
 """
@@ -18,8 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +28,13 @@ import numpy.typing as npt
 from . import measures
 from .continuity import PlaybackReport, playback
 from .measures import Floats, Points, log_mel_distance, null_test_db, tiles, to_optional
+from .seam_report import MEASURES, UNJUDGED, Control, Measure, SeamReport, SeamRow
 from .settings import SAMPLE_RATE
 from .verdict import Verdict
 
 __all__ = [
     "MEASURES",
+    "UNJUDGED",
     "Control",
     "Measure",
     "PlaybackReport",
@@ -52,139 +55,6 @@ GUARD_MS = 30.0  # controls keep this far from every seam (less where seams lie 
 SAME_AS_REFERENCE = 1.25  # a value up to this many times the reference's own at the same place is the speech's doing
 BEYOND_ALL = 1.25  # without a reference, a lone seam counts from this many times the largest control: the tail goes on
 CHANCE = 0.01  # more seams outside than this probability allows are not chance
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One number per seam, and when it may count.
-
-    Args:
-        name: Key in `SeamRow.values` and `SeamReport.controls`.
-        title: For tables and axes, with the unit.
-        floor: Below this it is never outside the controls, however even the audio is: nobody hears it.
-        needs_reference: It compares with the one-shot reference, and is not measured without one.
-    """
-
-    name: str
-    title: str
-    floor: float
-    needs_reference: bool = False
-
-
-MEASURES: tuple[Measure, ...] = (
-    Measure("step_ratio", "step / local median", 3.0),
-    Measure("jump_over_rms", "jump / local RMS", 0.1),
-    Measure("click", "click (LPC residual / median)", 8.0),
-    Measure("dip_db", "hole (dB)", 6.0),
-    Measure("loudness_jump_lu", "loudness jump (LU)", 2.0),
-    Measure("f0_jump_cents", "pitch jump (cents)", 100.0),
-    Measure("level_error_db", "level error (dB)", 6.0, needs_reference=True),
-    Measure("loudness_error_lu", "loudness error (LU)", 1.0, needs_reference=True),
-    Measure("f0_error_cents", "pitch error (cents)", 100.0, needs_reference=True),
-    Measure("lag_ms", "slip (ms)", 1.0, needs_reference=True),
-)
-# Told per seam, but under `window` every frame differs a little from the reference: no verdict hangs on these.
-_UNJUDGED = ("log_mel_db", "null_db")
-
-
-@dataclass(frozen=True)
-class Control:
-    """One measure at the random points: what this audio does by itself."""
-
-    count: int  # points at which it could be measured
-    median: float | None
-    p99: float | None  # None with fewer than LEAST_CONTROLS points: then the measure judges nothing
-    largest: float | None
-
-
-@dataclass(frozen=True)
-class SeamRow:
-    """One seam. Values by measure name, absolute (unsigned); None: not measured."""
-
-    sample: int  # absolute position: the first sample of the new decoder pass
-    time_ms: float
-    values: Mapping[str, float | None]
-    outside: tuple[str, ...]  # measures beyond the controls' 99th percentile that the reference does not explain
-    explained: tuple[str, ...]  # measures beyond it, but the one-shot reference does the same there
-    audible: bool | None  # None: nothing could be judged
-
-
-@dataclass(frozen=True)
-class SeamReport:
-    """Every seam of an utterance against its controls, and against the one-shot reference if there was one.
-
-    ``null_test_db``, ``log_mel_db`` and ``length_error`` (samples more than the reference; negative: lost) are None
-    without a reference. ``chance_rate`` is the share of control points that would have counted as outside.
-    """
-
-    sample_rate: int
-    samples: int
-    rows: tuple[SeamRow, ...]
-    controls: Mapping[str, Control]
-    verdict: Verdict
-    reason: str  # the verdict in words
-    n_outside: int
-    n_explained: int  # seams that only a reference cleared
-    n_audible: int
-    chance_rate: float | None
-    null_test_db: float | None
-    log_mel_db: float | None
-    length_error: int | None
-    loudest_click: tuple[int, float] | None  # where in the whole audio (sample), and how loud (LPC residual / median)
-    seed: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything by name, ready for JSON."""
-        return {
-            "verdict": str(self.verdict), "reason": self.reason, "seams": len(self.rows), "n_outside": self.n_outside,
-            "n_explained": self.n_explained, "n_audible": self.n_audible, "chance_rate": self.chance_rate,
-            "null_test_db": self.null_test_db, "log_mel_db": self.log_mel_db, "length_error": self.length_error,
-            "loudest_click": self.loudest_click, "sample_rate": self.sample_rate, "samples": self.samples, "seed":
-            self.seed, "controls": {name: vars(c) for name, c in self.controls.items()}, "rows": [{**vars(row),
-            "values": dict(row.values)} for row in self.rows],
-        }  # fmt: skip
-
-    def worst(self, measure: str) -> float | None:
-        """The largest value of a measure over all seams; None if no seam has one."""
-        values = [v for row in self.rows if (v := row.values[measure]) is not None]
-        return max(values) if values else None
-
-    def table(self) -> str:
-        """The report as text: a line per seam, and the controls' 99th percentile below.
-
-        ``!`` audible, ``*`` outside the controls, ``=`` outside them as the one-shot reference is, ``-`` not measured.
-        """
-        shown = [m for m in MEASURES if not m.needs_reference or self.null_test_db is not None]
-        head = ["seam", "ms", *(m.title for m in shown)]
-        lines = [[_mark(row), f"{row.time_ms:.0f}", *(_cell(row, m.name) for m in shown)] for row in self.rows]
-        foot = ["p99", "", *(_number(self.controls[m.name].p99) for m in shown)]
-        wrapped = [*_split_titles(head), *lines, foot]
-        widths = [max(len(line[k]) for line in wrapped) for k in range(len(head))]
-        text = "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in wrapped)
-        return f"{text}\n{self.reason}"
-
-
-def _mark(row: SeamRow) -> str:
-    if row.audible is None:
-        return "?"
-    return "!" if row.audible else "*" if row.outside else "=" if row.explained else "ok"
-
-
-def _cell(row: SeamRow, name: str) -> str:
-    mark = "*" if name in row.outside else "=" if name in row.explained else ""
-    return mark + _number(row.values[name])
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
-
-
-def _split_titles(head: list[str]) -> list[list[str]]:
-    """Column titles over several short lines, so that the table fits a notebook."""
-    words = [title.replace("LPC residual / median", "LPC").split() for title in head]
-    rows = max(map(len, words))
-    padded = [[""] * (rows - len(w)) + w for w in words]
-    return [[column[k] for column in padded] for k in range(rows)]
 
 
 def analyse(
@@ -246,7 +116,7 @@ class _Measured:
         """Every measure at the points, unsigned; those of the reference itself under ``reference:NAME``."""
         values = self.own.at(points)
         missing = np.full(len(points), np.nan)
-        values |= dict.fromkeys((*(m.name for m in MEASURES if m.needs_reference), *_UNJUDGED), missing)
+        values |= dict.fromkeys((*(m.name for m in MEASURES if m.needs_reference), *UNJUDGED), missing)
         if self.reference is not None and self.log_mel is not None:
             x, r, rate = self.own.x, self.reference.x, self.own.rate
             theirs = self.reference.at(points, reach=rate // 2000)  # the same step may come up to 0.5 ms aside
@@ -255,6 +125,7 @@ class _Measured:
             values["f0_error_cents"] = values["f0_jump_cents"] - theirs["f0_jump_cents"]
             values["log_mel_db"] = measures.log_mel_at_db(self.log_mel, points, rate)
             values["null_db"] = measures.null_at_db(x, r, points, rate)
+            values["jump_excess"] = np.maximum(values["jump_over_rms"] - theirs["jump_over_rms"], 0)
             if lag:
                 values["lag_ms"] = measures.lag_ms(x, r, points, rate)
             values |= {f"reference:{name}": v for name, v in theirs.items()}
@@ -325,16 +196,21 @@ def _report(
 ) -> SeamReport:
     controls = {m.name: _control(at_controls[m.name]) for m in MEASURES}
     judged = controls["step_ratio"].p99 is not None
-    outside, explained = _outside(at_seams, controls)
-    chance_rate = float(np.mean(_any(_outside(at_controls, controls)[0]))) if judged else None
-    audible = _audible(outside, _beyond(at_seams, controls, every=True), ref is not None, chance_rate or 0.0)
+    outside, explained, differs = _outside(at_seams, controls)
+    by_chance, _, differ_by_chance = (_any(flags) for flags in _outside(at_controls, controls))
+    chance_rate = float(np.mean(by_chance)) if judged else None
+    extreme = _beyond(at_seams, controls, every=True)
+    # With a reference, what is outside is not put down to chance: what the reference does too is not outside any more.
+    audible = _any(outside) if ref is not None else _beyond_chance(outside, extreme, float(np.mean(by_chance)))
+    audible |= _beyond_chance(differs, extreme, float(np.mean(differ_by_chance)))
     rows = tuple(
         SeamRow(
             sample=int(p),
             time_ms=float(p * 1000 / measured.own.rate),
-            values={name: to_optional(at_seams[name][k]) for name in (*(m.name for m in MEASURES), *_UNJUDGED)},
+            values={name: to_optional(at_seams[name][k]) for name in (*(m.name for m in MEASURES), *UNJUDGED)},
             outside=tuple(name for name, flags in outside.items() if flags[k]),
             explained=tuple(name for name, flags in explained.items() if flags[k]),
+            differs=tuple(name for name, flags in differs.items() if flags[k]),
             audible=bool(audible[k]) if judged else None,
         )
         for k, p in enumerate(at)
@@ -342,7 +218,8 @@ def _report(
     n_outside = sum(bool(row.outside) for row in rows)
     n_explained = sum(bool(row.explained) and not row.outside for row in rows)
     n_audible = sum(bool(row.audible) for row in rows)
-    verdict, reason = _verdict(len(rows), n_outside, n_explained, n_audible, chance_rate)
+    n_differs = sum(bool(row.differs) for row in rows)
+    verdict, reason = _verdict(len(rows), n_outside, n_explained, n_differs, n_audible, chance_rate)
     return SeamReport(
         sample_rate=measured.own.rate,
         samples=len(x),
@@ -352,6 +229,7 @@ def _report(
         reason=reason,
         n_outside=n_outside,
         n_explained=n_explained,
+        n_differs=n_differs,
         n_audible=n_audible,
         chance_rate=chance_rate,
         null_test_db=None if ref is None else null_test_db(x, ref),
@@ -362,23 +240,26 @@ def _report(
     )
 
 
-def _outside(values: Mapping[str, Floats], controls: Mapping[str, Control]) -> tuple[Flags, Flags]:
-    """Per measure: the points beyond the 99th percentile on their own, and those where the reference is so too."""
+def _outside(values: Mapping[str, Floats], controls: Mapping[str, Control]) -> tuple[Flags, Flags, Flags]:
+    """Per measure, the points beyond the 99th percentile: by themselves, as the reference is too, compared with it."""
     beyond = _beyond(values, controls, every=False)
-    likewise = {name: flags & _explained(name, values) for name, flags in beyond.items()}
-    return {name: flags & ~likewise[name] for name, flags in beyond.items()}, likewise
+    compared = {m.name for m in MEASURES if m.needs_reference}
+    differs = {name: flags for name, flags in beyond.items() if name in compared}
+    own = {name: flags for name, flags in beyond.items() if name not in compared}
+    likewise = {name: flags & _explained(name, values) for name, flags in own.items()}
+    return {name: flags & ~likewise[name] for name, flags in own.items()}, likewise, differs
 
 
 def _any(flags: Flags) -> npt.NDArray[np.bool_]:
     return np.asarray(np.any(list(flags.values()), axis=0))
 
 
-def _audible(outside: Flags, beyond_all: Flags, has_reference: bool, chance_rate: float) -> npt.NDArray[np.bool_]:
-    """Which seams count. With a reference nothing is put down to chance: what it does too is not outside any more."""
-    suspects = _any(outside)
-    if has_reference or _too_many(int(suspects.sum()), len(suspects), chance_rate):
-        return suspects
-    return _any({name: flags & outside[name] for name, flags in beyond_all.items()})
+def _beyond_chance(flags: Flags, extreme: Flags, chance_rate: float) -> npt.NDArray[np.bool_]:
+    """The flagged points if there are too many for chance; otherwise those that are clearly beyond every control."""
+    flagged = _any(flags)
+    if _too_many(int(flagged.sum()), len(flagged), chance_rate):
+        return flagged
+    return _any({name: f & extreme[name] for name, f in flags.items()})
 
 
 def _too_many(outside: int, seams: int, rate: float) -> bool:
@@ -390,7 +271,9 @@ def _too_many(outside: int, seams: int, rate: float) -> bool:
     return bool(binom.sf(outside - 1, seams, rate) < CHANCE)
 
 
-def _verdict(seams: int, outside: int, explained: int, audible: int, chance_rate: float | None) -> tuple[Verdict, str]:
+def _verdict(
+    seams: int, outside: int, explained: int, differs: int, audible: int, chance_rate: float | None
+) -> tuple[Verdict, str]:
     if not seams:
         return Verdict.NOT_MEASURED, "not measured: there is no seam, so nothing can be said about seams"
     if chance_rate is None:
@@ -398,7 +281,8 @@ def _verdict(seams: int, outside: int, explained: int, audible: int, chance_rate
         return Verdict.NOT_MEASURED, f"not measured: {few}; the audio is too short"
     by_chance = f"{seams * chance_rate:.1f} by chance"
     likewise = f", {explained} more where the one-shot does the same" if explained else ""
-    counted = f"{outside} outside the controls ({by_chance}{likewise})"
+    compared = f", {differs} where it differs from the one-shot more than elsewhere" if differs else ""
+    counted = f"{outside} outside the controls ({by_chance}{likewise}){compared}"
     if audible:
         return Verdict.AUDIBLE, f"audible: {audible} of {seams} seams; {counted}"
     return Verdict.CLEAN, f"clean: {seams} seams; {counted}"

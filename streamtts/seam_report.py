@@ -1,0 +1,148 @@
+"""What is known about the seams of one utterance: numbers per seam, verdict, and the table of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number per seam, and when it may count.
+
+    Args:
+        name: Key in `SeamRow.values` and `SeamReport.controls`.
+        title: For tables and axes, with the unit.
+        floor: Below this it is never outside the controls, however even the audio is: nobody hears it.
+        needs_reference: It compares with the one-shot reference, and is not measured without one.
+    """
+
+    name: str
+    title: str
+    floor: float
+    needs_reference: bool = False
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("step_ratio", "step / local median", 3.0),
+    Measure("jump_over_rms", "jump / local RMS", 0.1),
+    Measure("click", "click (LPC residual / median)", 8.0),
+    Measure("dip_db", "hole (dB)", 6.0),
+    Measure("loudness_jump_lu", "loudness jump (LU)", 2.0),
+    Measure("f0_jump_cents", "pitch jump (cents)", 100.0),
+    Measure("level_error_db", "level error (dB)", 6.0, needs_reference=True),
+    Measure("loudness_error_lu", "loudness error (LU)", 1.0, needs_reference=True),
+    Measure("f0_error_cents", "pitch error (cents)", 100.0, needs_reference=True),
+    Measure("lag_ms", "slip (ms)", 1.0, needs_reference=True),
+)
+# Told per seam, but no verdict hangs on these: under `window` every frame differs a little from the reference.
+UNJUDGED = {
+    "log_mel_db": "log-mel distance within 40 ms (dB)",
+    "null_db": "null test within 50 ms (dB)",
+    "jump_excess": "jump / local RMS above the reference's",
+}
+
+
+@dataclass(frozen=True)
+class Control:
+    """One measure at the random points: what this audio does by itself."""
+
+    count: int  # points at which it could be measured
+    median: float | None
+    p99: float | None  # None with fewer than LEAST_CONTROLS points: then the measure judges nothing
+    largest: float | None
+
+
+@dataclass(frozen=True)
+class SeamRow:
+    """One seam. Values by measure name, absolute (unsigned); None: not measured."""
+
+    sample: int  # absolute position: the first sample of the new decoder pass
+    time_ms: float
+    values: Mapping[str, float | None]
+    outside: tuple[str, ...]  # measures beyond the controls' 99th percentile that the reference does not explain
+    explained: tuple[str, ...]  # measures beyond it, but the one-shot reference does the same there
+    differs: tuple[str, ...]  # comparisons with the reference beyond their own 99th percentile
+    audible: bool | None  # None: nothing could be judged
+
+
+@dataclass(frozen=True)
+class SeamReport:
+    """Every seam of an utterance against its controls, and against the one-shot reference if there was one.
+
+    ``null_test_db``, ``log_mel_db`` and ``length_error`` (samples more than the reference; negative: lost) are None
+    without a reference. ``chance_rate`` is the share of control points that count as outside by the same rule.
+    """
+
+    sample_rate: int
+    samples: int
+    rows: tuple[SeamRow, ...]
+    controls: Mapping[str, Control]
+    verdict: Verdict
+    reason: str  # the verdict in words
+    n_outside: int
+    n_explained: int  # seams that only a reference cleared
+    n_differs: int
+    n_audible: int
+    chance_rate: float | None
+    null_test_db: float | None
+    log_mel_db: float | None
+    length_error: int | None
+    loudest_click: tuple[int, float] | None  # where in the whole audio (sample), and how loud (LPC residual / median)
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything by name, ready for JSON."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("rows", "controls")}
+        return {
+            **plain,
+            "verdict": str(self.verdict),
+            "seams": len(self.rows),
+            "controls": {name: vars(control) for name, control in self.controls.items()},
+            "rows": [{**vars(row), "values": dict(row.values)} for row in self.rows],
+        }
+
+    def worst(self, measure: str) -> float | None:
+        """The largest value of a measure over all seams; None if no seam has one."""
+        values = [v for row in self.rows if (v := row.values[measure]) is not None]
+        return max(values) if values else None
+
+    def table(self) -> str:
+        """The report as text: a line per seam, and the controls' 99th percentile below.
+
+        ``!`` audible, ``*`` outside the controls, ``=`` outside them as the one-shot reference is, ``-`` not measured.
+        """
+        shown = [m for m in MEASURES if not m.needs_reference or self.null_test_db is not None]
+        head = ["seam", "ms", *(m.title for m in shown)]
+        lines = [[_mark(row), f"{row.time_ms:.0f}", *(_cell(row, m.name) for m in shown)] for row in self.rows]
+        foot = ["p99", "", *(_number(self.controls[m.name].p99) for m in shown)]
+        wrapped = [*_split_titles(head), *lines, foot]
+        widths = [max(len(line[k]) for line in wrapped) for k in range(len(head))]
+        text = "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in wrapped)
+        return f"{text}\n{self.reason}"
+
+
+def _mark(row: SeamRow) -> str:
+    if row.audible is None:
+        return "?"
+    return "!" if row.audible else "*" if row.outside or row.differs else "=" if row.explained else "ok"
+
+
+def _cell(row: SeamRow, name: str) -> str:
+    mark = "*" if name in row.outside or name in row.differs else "=" if name in row.explained else ""
+    return mark + _number(row.values[name])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def _split_titles(head: list[str]) -> list[list[str]]:
+    """Column titles over several short lines, so that the table fits a notebook."""
+    words = [title.replace("LPC residual / median", "LPC").split() for title in head]
+    rows = max(map(len, words))
+    padded = [[""] * (rows - len(w)) + w for w in words]
+    return [[column[k] for column in padded] for k in range(rows)]
