@@ -203,7 +203,8 @@ class AsyncClient:
         while True:
             try:
                 if self._socket is None:
-                    self._socket, self._path = await self._connect(speech._path), speech._path
+                    self._socket = await open_socket(self.url, speech._path, self._token, self._connect_s)
+                    self._path = speech._path
                 speech.asked = time.monotonic()
                 await self._send(speech._request)
                 if speech._unwanted:
@@ -214,30 +215,6 @@ class AsyncClient:
                 if delay is None or fault.code not in ("connection_lost", "connection_failed"):
                     raise
                 await asyncio.sleep(delay)
-
-    async def _connect(self, path: str) -> ClientConnection:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else None
-        try:
-            return await connect_websocket(
-                self.url + path,
-                additional_headers=headers,
-                open_timeout=self._connect_s,
-                close_timeout=1.0,
-                compression=None,
-                max_size=None,  # the server is trusted with the length of its frames
-                ping_interval=None,  # between two calls of the blocking client nobody would answer
-                proxy=None if is_loopback(urlsplit(self.url).hostname or "") else True,
-            )
-        except InvalidStatus as refusal:
-            raise _refused(refusal.response.status_code, refusal.response.body) from None
-        except TimeoutError:
-            raise StreamTTSError(
-                "timeout", f"{self.url} did not answer within {self._connect_s:g} s", field="url"
-            ) from None
-        except (OSError, InvalidHandshake, InvalidURI) as fault:
-            raise StreamTTSError(
-                "connection_failed", f"there is no server at {self.url}: {_reason(fault)}", field="url"
-            ) from None
 
     async def _send(self, frame: str) -> None:
         assert self._socket is not None
@@ -406,6 +383,33 @@ def get_json(url: str, path: str, token: str | None = None, timeout_s: float = C
     except (OSError, ValueError) as fault:
         raise StreamTTSError(
             "connection_failed", f"there is no server at {server_url(url)}: {_reason(fault)}", field="url"
+        ) from None
+
+
+async def open_socket(url: str, path: str, token: str | None, timeout_s: float) -> ClientConnection:
+    """A WebSocket to a server's endpoint.
+
+    Raises:
+        StreamTTSError: ``unauthorized``, ``forbidden_origin``, ``timeout`` or ``connection_failed``.
+    """
+    try:
+        return await connect_websocket(
+            url + path,
+            additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+            open_timeout=timeout_s,
+            close_timeout=1.0,
+            compression=None,
+            max_size=None,  # the server is trusted with the length of its frames
+            ping_interval=None,  # between two calls of the blocking client nobody would answer
+            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+        )
+    except InvalidStatus as refusal:
+        raise _refused(refusal.response.status_code, refusal.response.body) from None
+    except TimeoutError:
+        raise StreamTTSError("timeout", f"{url} did not answer within {timeout_s:g} s", field="url") from None
+    except (OSError, InvalidHandshake, InvalidURI) as fault:
+        raise StreamTTSError(
+            "connection_failed", f"there is no server at {url}: {_reason(fault)}", field="url"
         ) from None
 
 

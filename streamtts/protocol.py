@@ -260,7 +260,7 @@ class Audio(_Message):
 
 
 class Flushed(_Message):
-    """What was buffered when ``flush`` came is on its way to being spoken."""
+    """All audio of the text before the ``flush`` has been sent."""
 
     type: Literal["flushed"] = "flushed"
     context_id: str

@@ -15,9 +15,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from .errors import StreamTTSError
-from .protocol import SIMPLE_PATH, STREAM_PATH
+from .protocol import SESSION_PATH, SIMPLE_PATH, STREAM_PATH
 
-SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH)
+SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)
 OPEN_PATHS = ("/health",)  # for load balancers: needs no token and tells nothing about anybody's speech
 
 Page = Callable[[], tuple[str, bytes]]  # -> content type, body
@@ -32,9 +32,19 @@ class Routes:
         token: Asked of every client if given.
         origins: Browser origins allowed besides the server's own, e.g. ``http://localhost:8888``.
         pages: What GET answers, by path.
+        refused: Told the code of every refusal.
     """
 
-    def __init__(self, host: str, port: int, token: str | None, origins: Sequence[str], pages: dict[str, Page]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        token: str | None,
+        origins: Sequence[str],
+        pages: dict[str, Page],
+        refused: Callable[[str], None],
+    ) -> None:
+        self._refused = refused
         self._token = token
         names = {host, "127.0.0.1", "localhost", "[::1]"} if is_loopback(host) else {host}
         self._origins = {f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in names} | set(origins)
@@ -45,11 +55,11 @@ class Routes:
         url = urlsplit(request.path)
         origin = request.headers.get("Origin")
         if origin is not None and not self._own(origin, request):
-            return _refusal(
+            return self._refusal(
                 HTTPStatus.FORBIDDEN, "forbidden_origin", f"pages of {origin[:100]} may not use this server"
             )
         if url.path not in OPEN_PATHS and not self._known(request, url.query):
-            return _refusal(
+            return self._refusal(
                 HTTPStatus.UNAUTHORIZED, "unauthorized", "give the server's token: Authorization: Bearer, or ?token="
             )
         if url.path in SOCKET_PATHS:
@@ -57,7 +67,7 @@ class Routes:
         page = self._pages.get(url.path)
         if page is None:
             paths = ", ".join((*SOCKET_PATHS, *self._pages))
-            return _refusal(HTTPStatus.NOT_FOUND, "bad_request", f"there is no such path here; there are {paths}")
+            return self._refusal(HTTPStatus.NOT_FOUND, "bad_request", f"there is no such path here; there are {paths}")
         return _response(HTTPStatus.OK, *page())
 
     def _own(self, origin: str, request: Request) -> bool:
@@ -76,6 +86,14 @@ class Routes:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         given = given or parse_qs(query).get("token", [""])[0]
         return hmac.compare_digest(given.encode(), self._token.encode())
+
+    def _refusal(self, status: HTTPStatus, code: str, message: str) -> Response:
+        self._refused(code)
+        body = json.dumps({"type": "error", "code": code, "message": message}).encode() + b"\n"
+        response = _response(status, "application/json", body)
+        if status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
 
 def json_page(values: Callable[[], Any]) -> Page:
@@ -107,14 +125,6 @@ def check_token(host: str, token: str | None) -> None:
         )
     if token is not None and not token.strip():
         raise StreamTTSError("bad_value", "the token is empty", field="token")
-
-
-def _refusal(status: HTTPStatus, code: str, message: str) -> Response:
-    body = json.dumps({"type": "error", "code": code, "message": message}).encode() + b"\n"
-    response = _response(status, "application/json", body)
-    if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
 
 
 def _response(status: HTTPStatus, content_type: str, body: bytes) -> Response:

@@ -24,11 +24,15 @@ from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from .errors import StreamTTSError
-from .protocol import DEFAULT_PORT, SIMPLE_PATH, STREAM_PATH, encode, error_message
-from .routes import Routes, check_token, json_page
-from .session import Link, RequestConversation
+from .limits import ServerLimits
+from .link import Link
+from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_message
+from .requests import RequestConversation
+from .routes import Page, Routes, check_token, json_page
+from .session import SessionConversation
 from .settings import SAMPLE_RATE, Limits
 from .speaking import Studio
+from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from .loader import Model
@@ -54,6 +58,7 @@ def serve(
     token: str | None = None,
     origins: Sequence[str] = (),
     limits: Limits | None = None,
+    log_text: bool = False,
 ) -> ServerHandle:
     """Start a server in a thread of its own and return when it listens.
 
@@ -65,7 +70,8 @@ def serve(
         port: TCP port; 0 takes a free one.
         token: Asked of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
         origins: Web pages allowed to connect besides the server's own, e.g. ``("http://localhost:8888",)``.
-        limits: What clients may ask for.
+        limits: What clients may ask for; :class:`streamtts.limits.ServerLimits` has the server's own, too.
+        log_text: Log what clients want to have said. Off, logs carry request ids only.
 
     Raises:
         StreamTTSError: ``bad_value`` for an open address without a token, ``port_taken``, ``checkpoint_bad``.
@@ -83,7 +89,7 @@ def serve(
             from .loader import load
 
             model = load(model)
-        handle = ServerHandle(model, listening, host, token, tuple(origins), limits or Limits())
+        handle = ServerHandle(model, listening, host, token, tuple(origins), ServerLimits.over(limits), log_text)
     except BaseException:
         listening.close()
         raise
@@ -108,7 +114,8 @@ class ServerHandle:
         host: str,
         token: str | None,
         origins: tuple[str, ...],
-        limits: Limits,
+        limits: ServerLimits,
+        log_text: bool,
     ) -> None:
         self.host = host
         self.port: int = listening.getsockname()[1]
@@ -117,6 +124,8 @@ class ServerHandle:
         self._token = token
         self._origins = origins
         self._listening = listening
+        self._log_text = log_text
+        self._telemetry = Telemetry()
         self._state: State = "starting"
         self._failure: BaseException | None = None
         self._started_at = time.monotonic()
@@ -217,13 +226,17 @@ class ServerHandle:
         if frames_log.level == logging.NOTSET:
             frames_log.setLevel(logging.WARNING)  # at DEBUG the library logs the frames, and with them people's texts
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._studio = Studio(self._model, self.limits.places, self.limits.queue_length)
+        limits = self.limits
+        self._studio = Studio(self._model, limits.places, limits.queue_length, self._telemetry, log_text=self._log_text)
+        self._watch(self._studio)
         server = await serve_websocket(
             self._converse,
             sock=self._listening,
-            process_request=Routes(self.host, self.port, self._token, self._origins, self._pages()),
+            process_request=Routes(
+                self.host, self.port, self._token, self._origins, self._pages(), self._telemetry.refused
+            ),
             compression=None,  # PCM does not deflate well, and frames would wait for it
-            max_size=self.limits.message_bytes,
+            max_size=limits.message_bytes,
             # A reader that keeps pace with playback has seconds of audio in its socket before it sees a ping, so
             # a late pong means nothing: send_seconds and idle_seconds find those who are gone.
             ping_timeout=None,
@@ -253,25 +266,37 @@ class ServerHandle:
         studio.threads.shutdown(wait=False, cancel_futures=True)
         log.info("stopped")
 
-    def _pages(self) -> dict[str, Any]:
+    def _pages(self) -> dict[str, Page]:
         return {
             "/health": json_page(self.health),
             "/voices": json_page(lambda: {"voices": self._model.voices, "default": "default"}),
+            "/metrics": self._telemetry.page,
         }
+
+    def _watch(self, studio: Studio) -> None:
+        watch = self._telemetry.watch
+        watch("streamtts_connections", "Open WebSocket connections", lambda: self._links)
+        watch("streamtts_answers_running", "Answers under way, queued ones included", lambda: studio.answers)
+        watch("streamtts_places_taken", "Syntheses running now", lambda: studio.places.taken)
+        watch("streamtts_queue", "Waiting for a synthesis place", lambda: studio.places.waiting)
+        watch("streamtts_buffered_bytes", "Audio made and not yet sent, all connections", lambda: studio.buffered_bytes)
 
     async def _converse(self, connection: ServerConnection) -> None:
         """Serve one WebSocket connection."""
         assert self._studio is not None and connection.request is not None
         if self._links >= self.limits.connections:
             busy = StreamTTSError("busy", f"{self.limits.connections} connections are open, which is all allowed")
+            self._telemetry.refused(busy.code)
             await connection.send(encode(error_message(busy)))
             await connection.close(1013, "busy")
             return
         self._links += 1
         try:
             path = urlsplit(connection.request.path).path
-            link = Link(connection, self.limits)
-            if path in (STREAM_PATH, SIMPLE_PATH):
+            link = Link(connection, path, self.limits, self._telemetry)
+            if path == SESSION_PATH:
+                await SessionConversation(link, self._studio).run()
+            else:
                 await RequestConversation(link, self._studio, simple=path == SIMPLE_PATH).run()
         finally:
             self._links -= 1

@@ -1,218 +1,223 @@
-"""One connection to `/ws/tts` or `/ws/tts/simple`: one request after another, each answered by one final message."""
+"""One connection to `/ws/v1/tts`: contexts whose text arrives in pieces while their first sentences are spoken."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-import uuid
-from collections import deque
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from pydantic import BaseModel
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
-
-from .audio import pcm16
-from .errors import ModelFailed, StreamTTSError
+from .errors import StreamTTSError
+from .link import Link, ReaderGone, deliver
 from .protocol import (
     Audio,
-    Cancel,
+    CancelContext,
     Cancelled,
     Complete,
-    Error,
-    SimpleRequest,
-    SpeakRequest,
-    encode,
-    error_message,
-    parse_request,
+    End,
+    Flush,
+    Flushed,
+    Ping,
+    Pong,
+    Ready,
+    Start,
+    Started,
+    Text,
+    context_of,
+    parse_session_message,
+    well_formed,
 )
-from .settings import Limits
-from .speaking import Speech, Studio
-
-log = logging.getLogger("streamtts.server")
-
-PENDING_REQUESTS = 8  # requests a client may send ahead of their answers
+from .requests import new_request_id
+from .speaking import Frame, Speech, Studio
+from .text import _SENTENCE_END as SENTENCE_END
+from .text import cut_ready
 
 
-class ReaderGone(Exception):
-    """The client takes no data: nothing more is sent to it."""
+class SessionConversation:
+    """Contexts of one connection, spoken side by side as far as the synthesis places go."""
 
-
-class Link:
-    """The server's end of a connection: whole messages, in order, to a reader that may be slow or gone."""
-
-    def __init__(self, socket: ServerConnection, limits: Limits) -> None:
-        self.limits = limits
-        self.answering = 0  # answers on their way: a connection that waits for one is not idle
-        self._last_active = time.monotonic()
-        self._socket = socket
-        self._sending = asyncio.Lock()  # a header and its binary frame stay together
-
-    async def receive(self) -> str | bytes | None:
-        """The next frame; ``None`` when the client left or said nothing for ``limits.idle_seconds``."""
-        try:
-            while (left := self._last_active + self.limits.idle_seconds - time.monotonic()) > 0 or self.answering:
-                try:
-                    async with asyncio.timeout(max(left, 1.0)):
-                        frame = await self._socket.recv()
-                except TimeoutError:
-                    continue  # something may have been sent meanwhile
-                self._last_active = time.monotonic()
-                return frame
-            await self._socket.close(1000, f"idle for {self.limits.idle_seconds:g} s")
-            return None
-        except ConnectionClosed:
-            return None
-
-    async def send(self, message: BaseModel) -> None:
-        """Send a message as a text frame."""
-        await self._send(encode(message))
-
-    async def send_audio(self, pcm: bytes, header: Audio | None = None) -> None:
-        """Send a binary frame, after its header where the endpoint has one."""
-        await self._send(*([encode(header)] if header else []), pcm)
-
-    async def _send(self, *frames: str | bytes) -> None:
-        """Send frames with nothing between them.
-
-        Raises:
-            ReaderGone: The client left, or has taken no data for ``limits.send_seconds``.
-        """
-        try:
-            async with asyncio.timeout(self.limits.send_seconds), self._sending:
-                for frame in frames:
-                    await self._socket.send(frame)
-        except TimeoutError:
-            log.info("connection %s: took no data for %g s", self._socket.id, self.limits.send_seconds)
-            self._socket.transport.abort()
-            raise ReaderGone from None
-        except ConnectionClosed:
-            raise ReaderGone from None
-        self._last_active = time.monotonic()
-
-
-@dataclass(frozen=True)
-class _Request:
-    """A request in line, or the fault it is answered with."""
-
-    request_id: str
-    received: float  # time.monotonic
-    asked: SpeakRequest | StreamTTSError
-
-
-class RequestConversation:
-    """Requests of one connection, answered in the order they came."""
-
-    def __init__(self, link: Link, studio: Studio, *, simple: bool) -> None:
+    def __init__(self, link: Link, studio: Studio) -> None:
         self._link = link
         self._studio = studio
-        self._simple = simple
-        self._pending: deque[_Request] = deque()
-        self._arrived = asyncio.Event()
-        self._current: Speech | None = None
+        self._contexts: dict[str, _Context] = {}
 
     async def run(self) -> None:
         """Serve the connection until the client leaves; then nothing of it is left running."""
-        answering = asyncio.create_task(self._answer_all())
+        link, model = self._link, self._studio.model
         try:
-            while (frame := await self._link.receive()) is not None and not answering.done():
-                await self._take(frame)
+            await link.send(Ready(engine=model.engine, voices=model.voices, limits=link.limits.as_dict()))
+            while (frame := await link.receive()) is not None:
+                try:
+                    await self._take(frame)
+                except StreamTTSError as fault:
+                    await link.send_error(fault, context_id=context_of(frame))
         except ReaderGone:
             pass
         finally:
-            answering.cancel()  # cancels the speech under way, too
-            await asyncio.wait([answering])
+            speaking = [context.task for context in self._contexts.values() if context.task is not None]
+            for task in speaking:
+                task.cancel()
+            if speaking:
+                await asyncio.wait(speaking)
 
     async def _take(self, frame: str | bytes) -> None:
-        asked: SpeakRequest | StreamTTSError
-        try:
-            message = parse_request(frame, simple=self._simple, limits=self._link.limits)
-        except StreamTTSError as fault:
-            asked = fault
-        else:
-            if isinstance(message, Cancel):
-                if self._current is not None:  # else it crossed our final message, and there is nothing to stop
-                    self._current.cancel()
-                return
-            asked = message
-        request = _Request(new_request_id(), time.monotonic(), asked)
-        if len(self._pending) >= PENDING_REQUESTS:
-            busy = StreamTTSError("busy", f"{PENDING_REQUESTS} requests of this connection wait already")
-            await self._link.send(error_message(busy, request_id=request.request_id))
+        """Do what a message says.
+
+        Raises:
+            StreamTTSError: It cannot be done; other contexts and the connection go on.
+        """
+        message = parse_session_message(frame)
+        if isinstance(message, Ping):
+            await self._link.send(Pong(nonce=message.nonce))
             return
-        self._pending.append(request)
-        self._arrived.set()
-
-    async def _answer_all(self) -> None:
-        while True:
-            while not self._pending:
-                self._arrived.clear()
-                await self._arrived.wait()
-            try:
-                await self._answer(self._pending.popleft())
-            except ReaderGone:
-                return
-
-    async def _answer(self, request: _Request) -> None:
-        """Speak one request and close it with exactly one final message."""
-        if isinstance(request.asked, StreamTTSError):
-            await self._link.send(wire_error(request.asked, request_id=request.request_id))
+        if isinstance(message, Start):
+            await self._start(message)
             return
-        asked = request.asked
-        speech = Speech(
-            self._studio,
-            request.request_id,
-            asked.voice,
-            asked.settings,
-            received=request.received,
-            frame_samples=asked.frame_samples if isinstance(asked, SimpleRequest) else None,
-        )
-        speech.say(asked.text, (0, len(asked.text)))
-        speech.end()
-        self._link.answering += 1
-        try:
-            with self._studio.answering(speech):
-                await self._link.send(await self._speak(speech))
-        except StreamTTSError as fault:
-            await self._link.send(wire_error(fault, request_id=request.request_id))
-        finally:
-            self._link.answering -= 1
+        context = self._contexts.get(message.context_id)
+        if context is None:
+            raise StreamTTSError(
+                "context_unknown",
+                "there is no such context here: it was not started, or has ended",
+                field="context_id",
+                allowed=sorted(self._contexts),
+            )
+        if isinstance(message, Text):
+            context.write(message.text)
+        elif isinstance(message, Flush):
+            context.flush()
+        elif isinstance(message, End):
+            context.end()
+        elif isinstance(message, CancelContext):
+            context.speech.cancel()
 
-    async def _speak(self, speech: Speech) -> BaseModel:
-        """Send the audio; the final message that is due then."""
-        self._current = speech
-        try:
-            async with aclosing(speech.frames()) as frames:
-                async for frame in frames:
-                    pcm = pcm16(frame.samples)
-                    speech.handed_over(frame, time.monotonic())
-                    await self._link.send_audio(pcm)
-        finally:
-            self._current = None  # from here on a cancel crosses the final message
-        stats = speech.stats()
-        ended = "cancelled" if speech.cancelled else "complete"
-        log.info("request %s: %s, %d ms of audio in %d ms", stats.request_id, ended, stats.audio_ms, stats.total_ms)
-        if speech.cancelled:
-            return Cancelled(request_id=stats.request_id, samples_sent=stats.samples, stats=stats)
-        return Complete(stats=stats)
+    async def _start(self, message: Start) -> None:
+        contexts, name = self._contexts, message.context_id
+        if name in contexts:
+            raise StreamTTSError("context_exists", "this context is open already", field="context_id")
+        if len(contexts) >= self._link.limits.contexts:
+            raise StreamTTSError(
+                "busy",
+                f"{len(contexts)} contexts are open, which is all allowed: end or cancel one",
+                field="context_id",
+            )
+        self._studio.model.voice(message.voice)  # voice_unknown now, not at the first text
+        context = contexts[name] = _Context(self._link, self._studio, message, lambda: contexts.pop(name))
+        await self._link.send(Started(context_id=name, settings=message.settings.as_dict()))
+        context.task = asyncio.create_task(context.run())
 
 
-def new_request_id() -> str:
-    """Names a request in messages and logs."""
-    return uuid.uuid4().hex[:12]
+class _Context:
+    """A turn of speech: a buffer of text in front of an answer in the making.
 
-
-def wire_error(fault: StreamTTSError, *, request_id: str | None = None, context_id: str | None = None) -> Error:
-    """A fault as it may leave the server: of a failed model only the stage and the kind of failure.
-
-    The text of an exception from inside a model may hold paths or input; it goes to the log with the request's id.
+    Args:
+        link: The connection.
+        studio: What to synthesise with.
+        start: The message that opened it.
+        leave: Called before the final message: with it the name is free again.
     """
-    if isinstance(fault, ModelFailed):
-        kind = type(fault.__cause__).__name__ if fault.__cause__ is not None else "error"
-        log.error("request %s: %s failed", request_id or context_id, fault.stage, exc_info=fault)
-        fault = StreamTTSError("model_failed", f"{fault.stage} failed ({kind}); audio already sent stays valid")
-    else:
-        log.info("request %s: %s", request_id or context_id, fault.code)
-    return error_message(fault, request_id=request_id, context_id=context_id)
+
+    def __init__(self, link: Link, studio: Studio, start: Start, leave: Callable[[], object]) -> None:
+        self._leave = leave
+        self.name = start.context_id
+        self.speech = Speech(studio, new_request_id(), start.voice, start.settings, received=time.monotonic())
+        self.task: asyncio.Task[None] | None = None
+        self._link, self._studio = link, studio
+        self._text = ""  # all of it
+        self._said = 0  # characters handed to the speech
+        self._half = ""  # the first half of a character whose second half is still to come
+        self._ended = False
+        self._seq = 0
+
+    # ------------------------------------------------------------ from the client
+
+    def write(self, text: str) -> None:
+        """Take text; what can be spoken is spoken.
+
+        Raises:
+            StreamTTSError: ``text_too_long``, ``bad_request`` after ``end``.
+        """
+        self._refuse_after_end()
+        room = self._link.limits.text_chars - len(self._text)
+        if len(text) > room:
+            raise StreamTTSError(
+                "text_too_long",
+                f"the context's text would have {len(self._text) + len(text)} characters; "
+                f"{self._link.limits.text_chars} are allowed",
+                field="text",
+                allowed=f"{room} more characters",
+            )
+        if not self._text:
+            self.speech.received = time.monotonic()  # the wait for the first sound begins with the first text
+        text = self._half + text
+        self._half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
+        self._text += well_formed(text[: len(text) - len(self._half)])
+        ready, _ = cut_ready(self._text[self._said :])
+        self._say(len(ready))
+
+    def flush(self) -> None:
+        """Speak what is buffered, and say so when its audio has been sent."""
+        self._refuse_after_end()
+        self._say(len(self._text) - self._said)
+        self.speech.mark()
+
+    def end(self) -> None:
+        """No more text."""
+        self._refuse_after_end()
+        self._ended = True
+        self._say(len(self._text) - self._said)
+        self.speech.end()
+
+    def _refuse_after_end(self) -> None:
+        if self._ended:
+            raise StreamTTSError("bad_request", "this context's text has ended", field="context_id")
+
+    def _say(self, characters: int) -> None:
+        """Hand that many more characters to the speech, a sentence at a time: `text_spoken` counts whole pieces."""
+        end = self._said + characters
+        for stop in [*(self._said + m.end() for m in SENTENCE_END.finditer(self._text[self._said : end])), end]:
+            piece = self._text[self._said : stop]
+            if any(c.isalnum() for c in piece):
+                self.speech.say(piece, (self._said, stop))
+            self._said = stop
+
+    # ------------------------------------------------------------ to the client
+
+    async def run(self) -> None:
+        """Send the audio and the final message."""
+        link = self._link
+        link.answering += 1
+        try:
+            with self._studio.answering(self.speech, link.endpoint):
+                await deliver(link, self.speech, self._header, at_mark=self._flushed)
+                final = self._final()
+                self._leave()
+                await link.send(final)
+        except StreamTTSError as fault:
+            self._leave()
+            await link.send_error(fault, context_id=self.name)
+        except ReaderGone:
+            pass  # the conversation finds it out by itself
+        finally:
+            link.answering -= 1
+
+    def _final(self) -> Cancelled | Complete:
+        stats = self.speech.stats()
+        if self.speech.cancelled:
+            spoken = self._text[: self.speech.text_spoken]
+            return Cancelled(context_id=self.name, samples_sent=stats.samples, text_spoken=spoken, stats=stats)
+        if not stats.samples:
+            raise StreamTTSError("text_empty", "the context ended with nothing to speak in it", field="text")
+        return Complete(context_id=self.name, stats=stats)
+
+    def _header(self, frame: Frame) -> Audio:
+        self._seq += 1
+        return Audio(
+            context_id=self.name,
+            seq=self._seq - 1,
+            sample_offset=frame.sample_offset,
+            samples=len(frame.samples),
+            tokens=frame.tokens,
+            text_range=frame.text_range,
+        )
+
+    async def _flushed(self) -> None:
+        await self._link.send(Flushed(context_id=self.name))

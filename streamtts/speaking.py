@@ -7,6 +7,8 @@ a time and only while a synthesis place is held (`scheduler`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -21,11 +23,13 @@ from .playback import PlaybackMeter
 from .protocol import Stats
 from .scheduler import Places
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from .generator import AudioChunk, Stream
     from .loader import Model
 
+log = logging.getLogger("streamtts.server")
 T = TypeVar("T")
 
 BUFFER_SECONDS = 8.0  # audio made ahead of a reader; then its generation waits. Bounds memory per answer: 96 kB/s.
@@ -38,20 +42,26 @@ class Studio:
         model: What speaks.
         places: Syntheses at once.
         queue_length: Requests that may wait for a place.
+        telemetry: Where answers are counted.
+        log_text: Log what people want to have said. Off unless asked for.
     """
 
-    def __init__(self, model: Model, places: int, queue_length: int) -> None:
+    def __init__(
+        self, model: Model, places: int, queue_length: int, telemetry: Telemetry, *, log_text: bool = False
+    ) -> None:
         self.model = model
+        self.telemetry = telemetry
         self.places = Places(places, queue_length)
         self.threads = ThreadPoolExecutor(places, thread_name_prefix="streamtts-synthesis")
+        self.log_text = log_text
         self.closing = False  # set when the server stops: no new answer is begun
         self._answers: set[Speech] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     @contextmanager
-    def answering(self, speech: Speech) -> Iterator[None]:
-        """Count an answer as running until its final message is out.
+    def answering(self, speech: Speech, endpoint: str) -> Iterator[None]:
+        """Count an answer as running until its final message is out, then count how it ended.
 
         Raises:
             StreamTTSError: ``busy`` when the server is stopping.
@@ -60,17 +70,33 @@ class Studio:
             raise StreamTTSError("busy", "the server is stopping: ask another, or again later")
         self._answers.add(speech)
         self._quiet.clear()
+        end = "gone"
         try:
             yield
+            end = "cancelled" if speech.cancelled else "complete"
+        except StreamTTSError:
+            end = "error"
+            raise
         finally:
             self._answers.discard(speech)
             if not self._answers:
                 self._quiet.set()
+            stats = speech.stats()
+            self.telemetry.answered(endpoint, end, stats)
+            log.info(
+                "request %s: %s, %d ms of audio in %d ms", stats.request_id, end, stats.audio_ms, stats.total_ms,
+                extra={"request_id": stats.request_id},
+            )  # fmt: skip
 
     @property
     def answers(self) -> int:
         """Answers running now, queued ones included."""
         return len(self._answers)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Audio made and not yet sent."""
+        return sum(speech.buffered_samples for speech in self._answers) * 4
 
     async def finish(self, deadline_s: float) -> None:
         """Begin nothing new, let running answers end within the deadline, cancel the rest."""
@@ -112,7 +138,7 @@ class Speech:
         request_id: Names the answer in statistics and logs.
         voice: Name of the voice.
         settings: How to stream.
-        received: When the request came, on ``time.monotonic``'s clock.
+        received: When the request came, on ``time.monotonic``'s clock; until there is text it may still be moved.
         frame_samples: Synthesise each piece whole, then cut it into frames of this length; ``None`` streams.
     """
 
@@ -134,18 +160,20 @@ class Speech:
         self.text_spoken = 0  # characters of the pieces whose audio was sent whole
         self.cancelled = False
         self._studio = studio
-        self._received = received
+        self.received = received
         self._frame_samples = frame_samples
-        self._pieces: deque[tuple[str, tuple[int, int]]] = deque()
+        self._pieces: deque[tuple[str, tuple[int, int]] | None] = deque()  # None: a mark
         self._text_ended = False
-        self._ready: deque[Frame] = deque()
+        self._ready: deque[Frame | None] = deque()
         self._made = _Made()
         self._begun: float | None = None  # when the first frame was made: the listener's clock starts
         self._finished = False
         self._fault: StreamTTSError | None = None
+        self._unspeakable: StreamTTSError | None = None
         self._stream: Stream | None = None
         self._working = False  # a thread is busy for this answer: it is waited for, never abandoned
         self._producer: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()  # set by cancel()
         self._wake = asyncio.Event()  # something changed for whoever waits: text, frames, room or the end
 
     # ------------------------------------------------------------ text in
@@ -154,6 +182,13 @@ class Speech:
         """Add a speakable piece of text; ``text_range`` is its place in the whole text."""
         self.text_chars = text_range[1]
         self._pieces.append((text, text_range))
+        self._wake.set()
+        if self._studio.log_text:
+            log.info("request %s: %r", self.request_id, text, extra={"request_id": self.request_id, "text": text})
+
+    def mark(self) -> None:
+        """Put a mark behind the text so far: :meth:`frames` yields ``None`` after its last frame."""
+        self._pieces.append(None)
         self._wake.set()
 
     def end(self) -> None:
@@ -170,11 +205,19 @@ class Speech:
             self._producer.cancel()
         self._ready.clear()
         self._wake.set()
+        self._gone.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not beyond :meth:`cancel`."""
+        if seconds > 0 and not self.cancelled:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._gone.wait()
 
     # ------------------------------------------------------------ audio out
 
-    async def frames(self) -> AsyncGenerator[Frame, None]:
-        """The frames, as they are made. Ends after the last or at :meth:`cancel`.
+    async def frames(self) -> AsyncGenerator[Frame | None, None]:
+        """The frames, as they are made, and ``None`` at marks. Ends after the last or at :meth:`cancel`.
 
         Raises:
             StreamTTSError: What synthesis failed with; the frames before it are good.
@@ -202,14 +245,14 @@ class Speech:
         if frame.ends_piece:
             self.text_spoken = frame.text_range[1]
 
-    async def idle(self) -> None:
-        """Wait until no thread works for this answer any more."""
-        if self._producer is not None:
-            await asyncio.wait([self._producer])
+    @property
+    def buffered_samples(self) -> int:
+        """Audio made and not yet sent."""
+        return sum(len(frame.samples) for frame in self._ready if frame is not None)
 
     def stats(self) -> Stats:
         """What was sent so far and what it cost."""
-        sent, received_ms = self.sent, self._received * 1000
+        sent, received_ms = self.sent, self.received * 1000
         total_ms = (sent.last_ms if sent.last_ms is not None else time.monotonic() * 1000) - received_ms
         return Stats(
             request_id=self.request_id,
@@ -238,6 +281,8 @@ class Speech:
         try:
             while (piece := await self._next_piece()) is not None:
                 await self._speak(*piece)
+            if self._unspeakable is not None and not self._made.samples:
+                raise self._unspeakable
         except asyncio.CancelledError:
             pass  # only cancel() cancels this task
         except StreamTTSError as fault:
@@ -250,16 +295,29 @@ class Speech:
             self._wake.set()
 
     async def _next_piece(self) -> tuple[str, tuple[int, int]] | None:
-        while not self._pieces or self.cancelled:
-            if self._text_ended or self.cancelled:
-                return None
-            await self._changed()
-        return self._pieces.popleft()
+        """The next piece of text, passing on marks; ``None`` at the end."""
+        while not self.cancelled:
+            if not self._pieces:
+                if self._text_ended:
+                    break
+                await self._changed()
+            elif (piece := self._pieces.popleft()) is not None:
+                return piece
+            else:
+                self._ready.append(None)
+                self._wake.set()
+        return None
 
     async def _speak(self, text: str, text_range: tuple[int, int]) -> None:
         """Synthesise one piece, holding a place while there is work and room for its result."""
         places, base = self._studio.places, self._made.samples
-        chunks = await self._work(self._open, text)  # a text that cannot be spoken is refused before it queues
+        try:
+            chunks = await self._work(self._open, text)  # a text that cannot be spoken is found before it queues
+        except StreamTTSError as fault:
+            if fault.code != "text_empty":
+                raise
+            self._unspeakable = fault  # a fault only if nothing else is spoken either
+            return
         holding = False
         try:
             await places.take(self._due(), new=self._begun is None)
@@ -306,7 +364,7 @@ class Speech:
 
     def _due(self) -> float:
         """When the listener has heard everything made so far; before the first frame: since the request came."""
-        return self._received if self._begun is None else self._begun + self._made.samples / SAMPLE_RATE
+        return self.received if self._begun is None else self._begun + self._made.samples / SAMPLE_RATE
 
     def _outrun(self) -> bool:
         """Whether somebody is due before this answer's listener."""
@@ -315,8 +373,7 @@ class Speech:
 
     def _crowded(self) -> bool:
         """Whether enough audio waits for the reader."""
-        waiting = sum(len(frame.samples) for frame in self._ready)
-        return self._frame_samples is None and waiting > BUFFER_SECONDS * SAMPLE_RATE
+        return self._frame_samples is None and self.buffered_samples > BUFFER_SECONDS * SAMPLE_RATE
 
     def _count(self, chunk: AudioChunk, base: int) -> None:
         made = self._made
