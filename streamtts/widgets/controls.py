@@ -27,7 +27,7 @@ _CAPTIONS = {
 }
 
 _STYLE = {"description_width": "96px"}
-_LAYOUT = {"width": "100%", "min_width": "280px"}
+_LAYOUT = {"width": "auto", "min_width": "280px"}
 
 
 class Controls(ipywidgets.VBox):

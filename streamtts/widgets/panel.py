@@ -13,7 +13,7 @@ import ipywidgets
 import numpy as np
 
 from ..errors import StreamTTSError
-from ..generator import Stream, Utterance, redecode, stream, synthesize
+from ..generator import Stream, StreamStats, Utterance, redecode, stream, synthesize
 from ..settings import Settings
 from .controls import Controls
 from .player import Player
@@ -66,7 +66,8 @@ class SpeakPanel(ipywidgets.VBox):
 
     Attributes:
         last: The last utterance that was spoken to its end, or ``None``.
-        null_db: Its null test against one-shot in dB, or ``None`` while that is not measured.
+        stats: Figures of the newest utterance, growing while it is generated, or ``None`` before the first.
+        null_db: Null test of ``last`` against one-shot in dB, or ``None`` while that is not measured.
     """
 
     def __init__(self, model: Model, text: str = HELLO, settings: Settings | None = None) -> None:
@@ -77,6 +78,7 @@ class SpeakPanel(ipywidgets.VBox):
         self.server = ServerRow(model, lambda: self.player.text)
         self.player.observe(lambda _change: self.server.refresh(), "text")
         self.last: Utterance | None = None
+        self.stats: StreamStats | None = None
         self._tokens: list[int] = []
         self._lock = threading.Lock()  # guards the three below
         self._turn = 0  # the newest press; what belongs to an older one gives way
@@ -90,6 +92,11 @@ class SpeakPanel(ipywidgets.VBox):
     @property
     def null_db(self) -> float | None:
         return self.seams.null_db
+
+    @property
+    def busy(self) -> bool:
+        """Whether speech is being generated now."""
+        return self._stream is not None
 
     # ---- from any thread -------------------------------------------------------------------------------------------
 
@@ -182,6 +189,7 @@ class SpeakPanel(ipywidgets.VBox):
                 self.player.stopped(turn.utterance, {})
                 return None
             speech = self._stream = start()
+        self.stats = speech.stats
         self.player.begin(turn.utterance, self.controls.prebuffer_ms)
         chunks, seams = [np.zeros(0, np.float32)], []
         for chunk in speech:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("STREAMTTS_CHROMIUM", "/usr/bin/chromium")
+SHOTS = os.environ.get("STREAMTTS_SHOTS")  # a folder for a picture of every page as its test left it
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers run as root
     "--disable-gpu",
@@ -91,29 +93,28 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages of their own session with the ear in place; an exception in page scripts fails the test."""
-    contexts, faults = [], []
-
-    def open_page(**options: Any) -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 1400}, **options)
-        context.add_init_script(TAP)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        return page
-
-    yield open_page
-    for context in contexts:
+@contextlib.contextmanager
+def opened(browser: Browser, name: str) -> Iterator[Page]:
+    """A page of its own session with the ear in place; an exception in page scripts fails the test."""
+    faults: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 1400})
+    context.add_init_script(TAP)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    try:
+        yield page
+    finally:
+        if SHOTS:
+            page.screenshot(path=Path(SHOTS) / f"{name}.png")
         context.close()
     assert not faults, faults
 
 
 @pytest.fixture
-def page(new_page: Callable[..., Page]) -> Page:
-    return new_page()
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    with opened(browser, request.node.name) as page:
+        yield page
 
 
 def heard(page: Page) -> np.ndarray:
@@ -149,6 +150,15 @@ class Lab:
         client.start_channels()
         client.wait_for_ready(timeout=60)
         return Kernel(client)
+
+    def wait_for_kernel(self, notebook: str) -> None:
+        """Until the notebook has a kernel and the kernel is idle: JupyterLab asks which one to take before that."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if any(s["path"] == notebook and s["kernel"]["execution_state"] == "idle" for s in self.api("sessions")):
+                return
+            time.sleep(0.2)
+        pytest.fail(f"{notebook} has no idle kernel: {self.api('sessions')}")
 
     def close_notebooks(self) -> None:
         for session in self.api("sessions"):
