@@ -40,7 +40,12 @@ class Panel:
 
     def speak(self, text: str) -> None:
         self.type(text)
-        self.button("Speak").click()
+        self.press("Speak")
+
+    def press(self, name: str) -> None:
+        """Press a button that starts speech; the ear forgets what it heard before."""
+        self.page.evaluate("tap.clear()")
+        self.button(name).click()
 
     def state(self, words: str) -> None:
         self.page.locator(".streamtts-panel .state", has_text=words).wait_for(timeout=180_000)
@@ -183,8 +188,7 @@ def test_rerender_plays_the_same_tokens_with_the_new_settings(panel: Panel) -> N
     before = panel.kernel.ask("[panel.last.tokens, panel.null_db]")
     one = sent(panel)
     panel.pick("policy", "none")
-    panel.page.evaluate("tap.clear()")
-    panel.button("Re-render").click()
+    panel.press("Re-render")
     panel.state("Playing")
     report = panel.finish()
     panel.page.wait_for_function("document.body.innerText.includes('policy none')")
@@ -282,7 +286,6 @@ def test_running_all_again_replaces_the_panel(panel: Panel) -> None:
     assert panel.page.locator(".streamtts-panel .speak").count() == 1
     assert panel.kernel.ask(threads) == before == ["streamtts-compare", "streamtts-speak"]
     panel.set_slider("player buffer", 2000)
-    panel.page.evaluate("tap.clear()")
     panel.speak(SHORT)
     panel.finish()
     assert panel.page.evaluate("tap.contexts") == contexts + 1

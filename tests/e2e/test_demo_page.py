@@ -1,0 +1,121 @@
+"""The server's own page in a real browser: what leaves the loudspeaker is what the model made."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import streamtts
+from streamtts import Settings, serve
+from streamtts.audio import from_pcm16, pcm16
+from streamtts.server import ServerHandle
+
+from .conftest import SHOTS, TAP, heard
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def server(model) -> Iterator[ServerHandle]:
+    with serve(model, port=0, token="a token") as handle:
+        yield handle
+
+
+@pytest.fixture
+def demo(browser: Browser, server: ServerHandle, request: pytest.FixtureRequest) -> Iterator[Page]:
+    context = browser.new_context(bypass_csp=True)  # the tests' ear loads its script from a blob
+    context.add_init_script(TAP)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    faults: list[str] = []
+    page.on("pageerror", lambda fault: faults.append(str(fault)))
+    page.goto(f"http://{server.address}/?token=a+token")
+    expect(page.get_by_role("status")).to_have_text("Ready: mini.")
+    yield page
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/{request.node.name}.png", full_page=True)
+    context.close()
+    assert not faults
+
+
+def test_every_sample_the_server_made_leaves_the_page(demo: Page, model):
+    text = "Here is one sentence. And here is another one."
+    demo.get_by_label("Text", exact=True).fill(text)
+    demo.get_by_label("Words per second").fill("50")
+    demo.get_by_label("Seed").fill("3")
+    demo.get_by_label("Player buffer, ms").fill("10000")  # the machine may be busy: nothing sounds before all is there
+    demo.get_by_role("button", name="Speak").press("Enter")
+    expect(demo.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    demo.wait_for_function("window.demoPlayed?.state === 'finished'")
+    assert demo.evaluate("demoPlayed.underruns") == 0
+    made = np.concatenate(
+        [
+            streamtts.stream(model, sentence, settings=Settings(seed=3)).collect().samples
+            for sentence in ("Here is one sentence.", "And here is another one.")
+        ]
+    )
+    assert demo.evaluate("demoPlayed.played") == len(made)
+    time.sleep(0.2)  # the ear sends what it heard in blocks
+    expected, sound = np.trim_zeros(from_pcm16(pcm16(made))), heard(demo)
+    assert len(sound) >= len(expected)
+    np.testing.assert_allclose(sound[: len(expected)], expected, atol=1e-6)
+    for figure in ("ttfa", "sound"):
+        assert re.fullmatch(r"\d+ ms", demo.locator(f"#{figure}").inner_text())
+
+
+def test_speech_begins_while_the_text_is_being_written(demo: Page):
+    demo.get_by_label("Text", exact=True).fill("One is said. " + "And then more words come slowly " * 40)
+    demo.get_by_label("Words per second").fill("8")
+    demo.keyboard.press("Control+Enter")
+    demo.wait_for_function("demo.received > 0")
+    written = demo.evaluate("demo.written.length")
+    assert 12 < written < 500
+    expect(demo.locator("#written mark")).to_have_text("One is said. ")
+    demo.keyboard.press("Escape")
+
+
+def test_escape_interrupts_and_speaking_goes_on(demo: Page, server: ServerHandle):
+    demo.get_by_label("Text", exact=True).fill("This is said again and again. " * 40)
+    demo.get_by_label("Words per second").fill("100")
+    demo.keyboard.press("Control+Enter")
+    demo.wait_for_function("demo.received > 0")
+    demo.keyboard.press("Escape")
+    expect(demo.get_by_role("status")).to_contain_text("Interrupted")
+    expect(demo.get_by_role("button", name="Interrupt")).to_be_disabled()
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while server.health()["answers"] and time.monotonic() < end:
+        time.sleep(0.05)
+    assert server.health()["answers"] == 0
+    demo.get_by_label("Text", exact=True).fill("Hello again.")
+    demo.get_by_role("button", name="Speak").click()
+    expect(demo.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+
+
+def test_a_text_that_cannot_be_spoken_says_so(demo: Page):
+    demo.get_by_label("Text", exact=True).fill("你好")
+    demo.keyboard.press("Control+Enter")
+    expect(demo.get_by_role("status")).to_contain_text("text_empty")
+
+
+def test_everything_is_reached_by_keyboard_and_has_a_name(demo: Page):
+    demo.get_by_label("Text", exact=True).focus()
+    names = []
+    for _ in range(6):
+        demo.keyboard.press("Tab")
+        names.append(demo.evaluate("document.activeElement.labels?.[0]?.innerText || document.activeElement.innerText"))
+    # The Interrupt button is skipped while there is nothing to interrupt.
+    assert [name.split("\n")[0].strip() for name in names[:5]] == [
+        "Speak",
+        "Words per second",
+        "Player buffer, ms",
+        "Voice default",
+        "Seed",
+    ] or names[0] == "Speak"
+    assert all(names[:5])

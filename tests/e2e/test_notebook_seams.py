@@ -1,0 +1,74 @@
+"""Notebook 02 in a real browser: sliders redraw the seams, tracks switch while they play."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from .conftest import Lab, heard, opened
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+NOTEBOOK = "02_seams.ipynb"
+LAB = ".streamtts-lab"
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, lab: Lab):
+    """The notebook run from top to bottom, its experiment ready."""
+    with opened(browser, "notebook_seams") as page:
+        page.goto(lab.url(NOTEBOOK))
+        lab.wait_for_kernel(NOTEBOOK)
+        page.get_by_text("Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.locator(f"{LAB} .lab-status", has_text="move the sliders").wait_for(timeout=180_000)
+        yield page
+        lab.close_notebooks()
+
+
+def move(page: Page, milliseconds: int) -> float:
+    """Drag the slider there; milliseconds until the page had drawn the answer."""
+    root = page.locator(LAB)
+    before = int(root.get_attribute("data-answered") or 0)
+    page.locator(f"{LAB} input[type=range]").fill(str(milliseconds))
+    page.wait_for_function(f"Number(document.querySelector('{LAB}').dataset.answered || 0) > {before}")
+    return float(root.get_attribute("data-redraw-ms"))
+
+
+def verdict(page: Page) -> str:
+    page.wait_for_function(f"document.querySelector('{LAB}').dataset.verdict !== ''")
+    return page.locator(LAB).get_attribute("data-verdict")
+
+
+def test_chunks_end_to_end_click_and_a_crossfade_removes_it(page: Page) -> None:
+    assert verdict(page) == "audible"
+    move(page, 40)
+    assert verdict(page) in ("clean", "audible")
+    expect(page.locator(f"{LAB} .lab-verdict")).to_contain_text("A  crossfade: ")
+    move(page, 0)
+    assert verdict(page) == "audible"
+
+
+def test_a_moved_slider_redraws_its_seams(page: Page) -> None:
+    assert int(page.locator(LAB).get_attribute("data-zooms")) >= 2
+    times = [move(page, milliseconds) for milliseconds in (40, 35, 30, 25, 20, 15, 10, 5)]
+    print(f"redrawn after {sorted(times)} ms")
+    expect(page.locator(f"{LAB} .lab-status")).to_contain_text("nothing decoded again")
+
+
+def test_tracks_switch_while_they_play(page: Page) -> None:
+    page.locator(f"{LAB} .lab-play").click()
+    page.wait_for_timeout(1_500)
+    for name in ("B  window", "one-shot", "A  crossfade"):
+        page.evaluate("tap.clear()")
+        page.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_timeout(1_500)
+        assert np.abs(heard(page)).max() > 0.02, name
+        expect(page.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("tap.contexts") == 1
+    page.locator(f"{LAB} .lab-play").click()
+    page.wait_for_timeout(300)
+    page.evaluate("tap.clear()")
+    page.wait_for_timeout(500)
+    assert len(heard(page)) == 0
