@@ -121,8 +121,8 @@ class SeamReport:
         foot = ["p99", "", *(_number(self.controls[m.name].p99) for m in shown)]
         wrapped = [*_split_titles(head), *lines, foot]
         widths = [max(len(line[k]) for line in wrapped) for k in range(len(head))]
-        text = "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in wrapped)
-        return f"{text}\n{self.reason}"
+        rows = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in wrapped]
+        return "\n".join([*rows, self.reason])
 
 
 def _mark(row: SeamRow) -> str:
