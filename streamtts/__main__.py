@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_say(commands.add_parser("say", help="speak a text and show what it cost"))
     _add_serve(commands.add_parser("serve", help="run the WebSocket server"))
-    _add_voices(commands.add_parser("voices", help="list the voices"))
+    _add_voices(commands.add_parser("voices", help="list, add or remove voices"))
     for name, does in _own_parsers().items():
         commands.add_parser(name, help=does, add_help=False)  # dispatched in main
     return parser
@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="the server; without it the one on this machine, or one started for this command")
     parser.add_argument("--token", help="the server's token")
-    parser.add_argument("--model", help="checkpoint of a server started for this command: mini (default) or a folder")
+    parser.add_argument(
+        "--model", help="checkpoint of a server started for this command: mini (default), turbo, nano or a folder"
+    )
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
@@ -80,10 +82,33 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_voices(parser: argparse.ArgumentParser) -> None:
-    from . import say
-
+    parser.add_argument("action", nargs="?", choices=("list", "add", "remove"), default="list")
+    parser.add_argument("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
+    parser.add_argument("--name", help="with add: what to call the voice; without it, as the file is called")
+    parser.add_argument("--replace", action="store_true", help="with add: overwrite a voice of that name")
     _add_connection(parser)
-    parser.set_defaults(run=say.run_voices)
+    parser.set_defaults(run=_voices)
+
+
+def _voices(options: argparse.Namespace) -> int:
+    """List the server's voices, or change the folder of clips."""
+    from . import say
+    from .clips import VoiceFolder, read_clip, voices_folder
+
+    if options.action == "list":
+        return say.run_voices(options)
+    if options.clip is None:
+        raise StreamTTSError(
+            "bad_value", f"voices {options.action} takes a {'file' if options.action == 'add' else 'name'}"
+        )
+    folder = VoiceFolder(voices_folder())
+    if options.action == "add":
+        name = folder.add(options.clip, options.name, replace=options.replace)
+        print(f"{name}: {read_clip(folder.path_of(name)).seconds:.1f} s, in {folder.path}")
+    else:
+        folder.remove(options.clip)
+        print(f"{options.clip}: removed from {folder.path}")
+    return 0
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +118,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
     parser.add_argument("--token", help="asked of every client")
     parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
-    parser.add_argument("--model", help="mini (default) or a checkpoint folder")
+    parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
     parser.add_argument("--places", type=int, default=1, metavar="N", help="syntheses at once (default 1)")
     parser.set_defaults(run=_serve)
 

@@ -146,6 +146,7 @@ def build_s3gen(sizes: S3GenSizes) -> Any:
 def restore_tables(s3gen: Any) -> None:
     """Compute again what stock S3Gen makes at construction and no checkpoint holds (it was built without memory)."""
     import torch
+    from librosa.filters import mel
     from s3tokenizer.model_v2 import precompute_freqs_cis
 
     n = SAMPLES_PER_FRAME
@@ -153,6 +154,8 @@ def restore_tables(s3gen: Any) -> None:
     s3gen.trim_fade[n:] = (torch.cos(torch.linspace(torch.pi, 0, n)) + 1) / 2
     if s3gen.tokenizer.window.is_meta:
         s3gen.tokenizer.window = torch.hann_window(s3gen.tokenizer.n_fft)
+    if s3gen.tokenizer._mel_filters.is_meta:
+        s3gen.tokenizer._mel_filters = torch.from_numpy(mel(sr=16_000, n_fft=400, n_mels=128)).float()
     s3gen.tokenizer.encoder.freqs_cis = precompute_freqs_cis(64, 1024 * 2)
     for embed in (s3gen.flow.encoder.embed, s3gen.flow.encoder.up_embed):
         embed.pos_enc.pe = None

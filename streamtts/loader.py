@@ -6,10 +6,11 @@ import contextlib
 import io
 import logging
 import os
-import warnings
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
@@ -21,17 +22,24 @@ from .architecture import (
     build_voice_encoder,
     restore_tables,
 )
+from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
 from .hift import fold_weight_norm, lag_samples
+from .hub import OTHER_FILES, REPOSITORIES, T3_FILES, engine_of, missing_files, repository_of, snapshot
+from .quiet import quiet
 from .settings import MS_PER_TOKEN, SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
+from .weights import check_memory, fill
 
 if TYPE_CHECKING:
     from .t3 import Gpt2
 
+logger = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16", "float16"]
 MINI = Path(__file__).parent / "mini"
-_SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
-_T3_FILES = {"t3_turbo_v1.safetensors": Architecture(), "t3_nano_v1.safetensors": NANO}
+SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
+ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
 
 
 @dataclass
@@ -46,6 +54,7 @@ class Model:
         gpt2: T3's backbone with a static cache, over the same weights.
         vocoder_lag_tokens: Whole tokens that HiFT holds back until later mel frames arrive.
         threads: PyTorch threads per stage on the CPU: one where an operation is too small to share.
+        clips: Folder of the reference clips that are voices besides the built-in one.
     """
 
     engine: str
@@ -55,68 +64,149 @@ class Model:
     gpt2: Gpt2
     vocoder_lag_tokens: int
     threads: int
+    clips: VoiceFolder
     _voices: dict[str, Voice] = field(default_factory=dict)
+    _clip_voices: dict[str, tuple[tuple[int, int], Voice]] = field(default_factory=dict)  # by name: file state, voice
+    _fingerprint: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def voices(self) -> list[str]:
-        """Names of the voices that can be asked for."""
-        return sorted(self._voices)
+        """Names of the voices that can be asked for, the built-in one first; clips are found as they are added."""
+        names = sorted({*self._voices, *self.clips.names()})
+        return sorted(names, key=lambda name: name != DEFAULT_VOICE)
 
     def voice(self, name: str = DEFAULT_VOICE) -> Voice:
-        """A voice by name.
+        """A voice by name. The first use of a clip makes its conditionals, or reads them from the cache.
 
         Raises:
-            StreamTTSError: ``voice_unknown``; ``allowed`` lists the voices.
+            StreamTTSError: ``voice_unknown``; ``allowed`` lists the voices. ``bad_value`` for a clip that is unfit.
         """
-        if name not in self._voices:
-            raise StreamTTSError(
-                "voice_unknown",
-                f"there is no voice {name!r}; the voices are: {', '.join(self.voices) or 'none'}",
-                field="voice",
-                allowed=self.voices,
-            )
-        return self._voices[name]
+        if name in self._voices:
+            return self._voices[name]
+        if name not in self.clips.names():
+            raise unknown_voice(name, self.voices)
+        with self._lock:
+            return self._clip_voice(name)
 
     def add_voice(self, name: str, conds: Any) -> Voice:
         """Make stock ``Conditionals`` available under a name; an earlier voice of that name is replaced."""
-        self._voices[name] = Voice(name, conds.t3, conds.gen)
+        self._voices[name] = self._voice(name, conds)
         return self._voices[name]
 
+    def add_clip(self, clip: str | Path, name: str | None = None, *, replace: bool = False) -> Voice:
+        """Copy an audio file into the voices folder and make it a voice: for notebooks.
 
-def load(checkpoint: str | Path | None = None, device: str = "cpu") -> Model:
+        Raises:
+            StreamTTSError: As :meth:`streamtts.clips.VoiceFolder.add`.
+        """
+        return self.voice(self.clips.add(clip, name, replace=replace))
+
+    def _clip_voice(self, name: str) -> Voice:
+        path = self.clips.path_of(name)
+        state = path.stat().st_mtime_ns, path.stat().st_size
+        known = self._clip_voices.get(name)
+        if known and known[0] == state:
+            return known[1]
+        began = time.perf_counter()
+        self._fingerprint = self._fingerprint or fingerprint(self.tts)
+        conds, from_cache = load_conditionals(self.tts, path, self._fingerprint)
+        ms = (time.perf_counter() - began) * 1e3
+        logger.info("voice %s: conditionals %s in %.0f ms", name, "read from the cache" if from_cache else "made", ms)
+        voice = self._voice(name, conds, made_ms=ms, from_cache=from_cache)
+        self._clip_voices[name] = state, voice
+        return voice
+
+    def _voice(self, name: str, conds: Any, **made: Any) -> Voice:
+        return Voice(name, conds.t3.to(dtype=self.tts.t3.tfmr.ln_f.weight.dtype), conds.gen, **made)
+
+
+def load(
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    *,
+    dtype: Precision = "float32",
+    voices: str | Path | None = None,
+) -> Model:
     """Load a checkpoint.
 
     Args:
-        checkpoint: None or ``"mini"`` for the embedded demonstration checkpoint, else a checkpoint folder.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        checkpoint: None or ``"mini"`` for the embedded demonstration checkpoint; ``"turbo"``, ``"nano"`` or a Hugging
+            Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
+        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
+        dtype: Number format of T3's weights; the half formats halve its memory traffic. The decoder stays in float32,
+            whose noise floor the seams are judged by.
+        voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:
-        CheckpointError: The folder does not exist, lacks a file, or a file is damaged or of other sizes.
+        CheckpointError: No such folder or repository, no network, or a file is missing, damaged or of other sizes.
+        StreamTTSError: ``no_memory``; ``bad_value`` for a device or number format that is not there;
+            ``watermarker_missing``.
     """
-    folder = MINI if checkpoint in (None, "mini") else Path(str(checkpoint)).expanduser()
-    if not folder.is_dir():
-        raise CheckpointError(f"there is no checkpoint folder {str(checkpoint)!r}; give 'mini' or a folder that exists")
+    engine, folder = _find(checkpoint)
     t3_file, architecture = _identify(folder)
-    with warnings.catch_warnings(), _quiet_logs():
-        warnings.simplefilter("ignore")  # stock dependencies announce deprecations at import
-        return _assemble(folder, t3_file, architecture, device)
+    device = choose_device(device, architecture)
+    if dtype not in get_args(Precision):
+        allowed = list(get_args(Precision))
+        raise StreamTTSError(
+            "bad_value", f"dtype is {dtype!r}; it must be one of {allowed}", field="dtype", allowed=allowed
+        )
+    check_memory(folder / name for name in (t3_file, *OTHER_FILES))
+    with quiet():
+        model = _assemble(folder, t3_file, architecture, device, dtype)
+    model.engine = engine
+    model.clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
+    logger.info("%s", describe(model))
+    return model
+
+
+def _find(checkpoint: str | Path | None) -> tuple[str, Path]:
+    """Engine name and folder of what the caller asked for."""
+    if checkpoint is None or checkpoint == "mini":
+        return "mini", MINI
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir() and not (isinstance(checkpoint, str) and checkpoint in REPOSITORIES):
+        return folder.resolve().name, folder
+    repository = repository_of(str(checkpoint))
+    if repository is None:
+        raise CheckpointError(
+            f"there is no checkpoint folder {str(checkpoint)!r}; give 'mini', 'turbo', 'nano' or a folder that exists"
+        )
+    return engine_of(repository), snapshot(repository)
+
+
+def choose_device(device: str, architecture: Architecture) -> str:
+    """The device meant by ``auto``, or the one asked for if it is there.
+
+    Raises:
+        StreamTTSError: ``bad_value`` for a device that this machine or this PyTorch lacks.
+    """
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here.insert(0, "cuda")
+    elif torch.backends.mps.is_available():
+        here.insert(0, "mps")
+    if device == "auto":
+        return "cpu" if architecture.t3.hidden_size < SHARED_WIDTH else here[0]
+    if device.partition(":")[0] not in here:
+        raise StreamTTSError(
+            "bad_value", f"there is no device {device!r} here; use {' or '.join(here)}", field="device", allowed=here
+        )
+    return device
 
 
 def _identify(folder: Path) -> tuple[str, Architecture]:
     """Which T3 file the folder has, and the sizes that belong to it."""
-    found = [name for name in _T3_FILES if (folder / name).exists()]
-    needed = ["s3gen_meanflow.safetensors", "ve.safetensors"]
-    missing = [name for name in needed if not (folder / name).exists()]
-    if not found:
-        missing.insert(0, " or ".join(_T3_FILES))
+    missing = missing_files(folder)
     if missing:
         raise CheckpointError(f"{folder} is not a whole checkpoint: {', '.join(missing)} missing; fetch it again")
+    t3_file = next(name for name in T3_FILES if (folder / name).exists())
     config = folder / "config.json"
     described = config.exists() and '"s3gen"' in config.read_text(errors="replace")
-    return found[0], Architecture.from_json(config) if described or folder == MINI else _T3_FILES[found[0]]
+    return t3_file, Architecture.from_json(config) if described or folder == MINI else ARCHITECTURES[t3_file]
 
 
-def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str) -> Model:
+def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str, dtype: Precision) -> Model:
     import perth
     from chatterbox.tts_turbo import ChatterboxTurboTTS
 
@@ -131,9 +221,9 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         t3 = build_t3(architecture.t3)
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    _fill(t3, folder / t3_file)
-    _fill(s3gen, folder / "s3gen_meanflow.safetensors", optional=s3gen.ignore_state_dict_missing)
-    _fill(ve, folder / "ve.safetensors")
+    fill(t3, folder / t3_file, unused=["tfmr.wte.weight"], dtype=getattr(torch, dtype))  # stock code drops wte, too
+    fill(s3gen, folder / "s3gen_meanflow.safetensors", optional=s3gen.ignore_state_dict_missing)
+    fill(ve, folder / "ve.safetensors")
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
@@ -142,34 +232,13 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
     lag = lag_samples(s3gen.mel2wav)
-    engine = "mini" if folder == MINI else folder.resolve().name
-    small = architecture.t3.hidden_size < _SHARED_WIDTH
+    small = architecture.t3.hidden_size < SHARED_WIDTH
     threads = 1 if small else os.cpu_count() or 1
-    model = Model(engine, device, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN), threads)
+    voices = VoiceFolder(folder / "voices")
+    model = Model(folder.name, device, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN), threads, voices)
     if conds is not None:
         model.add_voice(DEFAULT_VOICE, conds)
     return model
-
-
-def _fill(module: torch.nn.Module, path: Path, optional: tuple[str, ...] = ()) -> None:
-    """Give a module built without memory the tensors of a safetensors file, as float32."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as e:
-        raise CheckpointError(f"{path} is damaged ({e}); fetch it again") from e
-    weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-    try:
-        missing, unexpected = module.load_state_dict(weights, strict=False, assign=True)
-    except RuntimeError as e:
-        detail = str(e).splitlines()[1].strip() if "\n" in str(e) else str(e)
-        raise CheckpointError(f"{path} holds weights of other sizes: {detail}") from e
-    missing = [k for k in missing if k not in optional]
-    if missing or unexpected:
-        what = f"lacks {missing[0]}" if missing else f"holds unknown {unexpected[0]}"
-        raise CheckpointError(f"{path} {what} ({len(missing)} missing, {len(unexpected)} unknown weights)")
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -189,21 +258,11 @@ def _tokenizer(folder: Path) -> Any:
         raise CheckpointError(f"the text tokenizer in {folder} cannot be read ({e}); fetch it again") from e
 
 
-class _quiet_logs:
-    """Stock code logs through the root logger at load; silence it there, and only there."""
-
-    def __enter__(self) -> None:
-        self.level = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *exc: object) -> None:
-        logging.disable(self.level)
-
-
 def describe(model: Model) -> str:
     """One line on what was loaded."""
     sizes = model.architecture.t3
+    more = "; load('turbo') fetches Chatterbox Turbo" if model.engine == "mini" else ""
     return (
         f"{model.engine} on {model.device}: T3 {sizes.layers} layers x {sizes.hidden_size}, voices "
-        f"{', '.join(model.voices) or 'none'}; HiFT holds back {model.vocoder_lag_tokens * MS_PER_TOKEN} ms"
+        f"{', '.join(model.voices) or 'none'}; HiFT holds back {model.vocoder_lag_tokens * MS_PER_TOKEN} ms{more}"
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError
+from .settings import FRAMES_PER_TOKEN, TOKEN_RATE
 
 DEFAULT_VOICE = "default"  # the checkpoint's built-in voice
 
@@ -23,16 +24,43 @@ class Voice:
         prompt_tokens: Speech tokens (1, n) in front of every S3Gen decode.
         prompt_mel: Their log-mel frames (1, 2n, 80).
         xvector: Speaker embedding of S3Gen (1, 192).
+        made_ms: What it took to make or read the conditionals of a clip; None for a voice that was not one.
+        from_cache: They were read from the cache, not made.
     """
 
-    def __init__(self, name: str, t3_cond: Any, gen: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        t3_cond: Any,
+        gen: dict[str, Any],
+        *,
+        made_ms: float | None = None,
+        from_cache: bool = False,
+    ) -> None:
         self.name = name
         self.t3_cond = t3_cond
         self.prompt_tokens: Tensor = gen["prompt_token"].long()
         self.prompt_mel: Tensor = gen["prompt_feat"]
         self.xvector: Tensor = gen["embedding"]
+        self.made_ms = made_ms
+        self.from_cache = from_cache
         self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
+
+    def prompt(self, seconds: float) -> tuple[Tensor, Tensor]:
+        """The head of the voice prompt that S3Gen decodes with.
+
+        A shorter prompt costs less in every decode and carries less of the voice. The cut is on a token boundary, and
+        the first part is kept, as stock code keeps the first 10 s of a clip.
+
+        Args:
+            seconds: How much of it; all of it where that is less.
+
+        Returns:
+            Tokens (1, n) and their log-mel frames (1, 2n, 80); n is at least 1.
+        """
+        n = max(1, round(seconds * TOKEN_RATE))
+        return self.prompt_tokens[:, :n], self.prompt_mel[:, : n * FRAMES_PER_TOKEN]
 
     def once(self, key: str, make: Any) -> Any:
         """What ``make()`` returns, computed at the first call for this key and kept with the voice."""
@@ -50,24 +78,28 @@ def read_conditionals(folder: Path, device: str) -> Any | None:
     Raises:
         CheckpointError: The file is damaged or lacks a part.
     """
+    from chatterbox.tts_turbo import Conditionals
+
+    safe, pickled = folder / "conds.safetensors", folder / "conds.pt"
+    if not safe.exists() and not pickled.exists():
+        return None
+    path = safe if safe.exists() else pickled
+    try:
+        conds = read_flat_conditionals(safe) if path is safe else Conditionals.load(pickled, map_location="cpu")
+        _ = conds.gen["prompt_token"], conds.gen["prompt_feat"], conds.gen["embedding"], conds.t3.speaker_emb
+    except Exception as e:
+        raise CheckpointError(f"{path} is not a readable voice ({type(e).__name__}: {e}); fetch it again") from e
+    return conds.to(device)
+
+
+def read_flat_conditionals(path: Path) -> Any:
+    """Stock ``Conditionals`` from a safetensors file of ``t3.*`` and ``gen.*`` tensors, as float32 and int64."""
     from chatterbox.models.t3.modules.cond_enc import T3Cond
     from chatterbox.tts_turbo import Conditionals
     from safetensors.torch import load_file
 
-    safe, pickled = folder / "conds.safetensors", folder / "conds.pt"
-    try:
-        if safe.exists():
-            flat = {k: v.float() if v.is_floating_point() else v.long() for k, v in load_file(safe).items()}
-            t3 = {k[3:]: v for k, v in flat.items() if k.startswith("t3.")}
-            gen = {k[4:]: v for k, v in flat.items() if k.startswith("gen.")}
-            gen.setdefault("prompt_feat_len", None)  # type: ignore[arg-type]
-            conds = Conditionals(T3Cond(**{"emotion_adv": torch.zeros(1, 1, 1), **t3}), gen)
-            _ = gen["prompt_token"], gen["prompt_feat"], gen["embedding"], t3["speaker_emb"]
-        elif pickled.exists():
-            conds = Conditionals.load(pickled, map_location="cpu")
-        else:
-            return None
-    except Exception as e:
-        path = safe if safe.exists() else pickled
-        raise CheckpointError(f"{path} is not a readable voice ({type(e).__name__}: {e}); fetch it again") from e
-    return conds.to(device)
+    flat = {k: v.float() if v.is_floating_point() else v.long() for k, v in load_file(path).items()}
+    t3 = {k[3:]: v for k, v in flat.items() if k.startswith("t3.")}
+    gen: dict[str, Any] = {k[4:]: v for k, v in flat.items() if k.startswith("gen.")}
+    gen.setdefault("prompt_feat_len", None)
+    return Conditionals(T3Cond(**{"emotion_adv": torch.zeros(1, 1, 1), **t3}), gen)
