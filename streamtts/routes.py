@@ -7,6 +7,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,11 @@ from .protocol import SESSION_PATH, SIMPLE_PATH, STREAM_PATH
 
 SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)
 OPEN_PATHS = ("/health",)  # for load balancers: needs no token and tells nothing about anybody's speech
+
+# What the demo page may do: run its own script, talk to its own server.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self' ws: wss:"
+)
 
 Page = Callable[[], tuple[str, bytes]]  # -> content type, body
 
@@ -101,6 +107,11 @@ def json_page(values: Callable[[], Any]) -> Page:
     return lambda: ("application/json", json.dumps(values()).encode() + b"\n")
 
 
+def file_page(name: str, content_type: str) -> Page:
+    """A page that is one of the package's own files. Names come from this package alone, never from a request."""
+    return lambda: (content_type, resources.files(__package__).joinpath(name).read_bytes())
+
+
 def is_loopback(host: str) -> bool:
     """Whether only programs of this machine can reach ``host``."""
     if host == "localhost":
@@ -135,6 +146,8 @@ def _response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
             "Connection": "close",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Content-Security-Policy": PAGE_POLICY,
         }
     )
     return Response(status.value, status.phrase, headers, body)

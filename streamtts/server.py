@@ -28,7 +28,7 @@ from .limits import ServerLimits
 from .link import Link
 from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_message
 from .requests import RequestConversation
-from .routes import Page, Routes, check_token, json_page
+from .routes import Page, Routes, check_token, file_page, json_page
 from .session import SessionConversation
 from .settings import SAMPLE_RATE, Limits
 from .speaking import Studio
@@ -271,6 +271,8 @@ class ServerHandle:
             "/health": json_page(self.health),
             "/voices": json_page(lambda: {"voices": self._model.voices, "default": "default"}),
             "/metrics": self._telemetry.page,
+            "/": file_page("demo.html", "text/html; charset=utf-8"),
+            "/worklet.js": file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
         }
 
     def _watch(self, studio: Studio) -> None:
