@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .audio import Samples, crossfade_gains
+from .cached import CachedDecoder
 from .errors import ModelFailed
 from .hift import HiftStream
 from .noise import NoiseTape
@@ -77,7 +78,7 @@ class Decoder:
         self._stop = next(self._stops, None)
         self._done = 0  # tokens handed out as audio
         isolated = settings.policy == "none" and not one_shot
-        self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings)
+        self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, one_shot)
 
     def feed(self, tokens: Iterable[int], last: bool = False) -> Iterator[Decoded]:
         """Take tokens; yield every chunk that they complete.
@@ -109,13 +110,14 @@ class Decoder:
 
 
 class _Continuous:
-    """One mel decoder and one vocoder run through the whole utterance (policy ``window``)."""
+    """One mel decoder and one vocoder run through the whole utterance (policies ``window`` and ``cached``)."""
 
-    def __init__(self, model: Model, voice: Voice, settings: Settings) -> None:
-        self.mel = WindowDecoder(model.tts.s3gen, voice, settings)
+    def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
+        policy = CachedDecoder if settings.policy == "cached" and not one_shot else WindowDecoder
+        self.mel: WindowDecoder | CachedDecoder = policy(model.tts.s3gen, voice, settings)
         self.hift = HiftStream(model.tts.s3gen.mel2wav, settings.seed)
         self.lag = model.vocoder_lag_tokens
-        self.hold_back = WindowDecoder.hold_back_tokens(settings)
+        self.hold_back = policy.hold_back_tokens(settings)
         self.needs = self.lag + self.hold_back
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
         self.pending = torch.zeros(0)  # vocoded past the last token boundary handed out

@@ -20,7 +20,7 @@ from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
 FLOW_STEPS = 2  # Turbo's mean flow is distilled to two steps
-_FLOW_NOISE = 21  # noise stream
+FLOW_NOISE, _PROMPT_NOISE = 21, 22  # noise streams
 
 
 @torch.inference_mode()
@@ -54,6 +54,11 @@ def decode_tokens(s3gen: Any, voice: Voice, tokens: list[int], noise: Tensor, st
     return x[:, :, prompt_frames:]
 
 
+def prompt_noise(voice: Voice) -> Tensor:
+    """Noise (80, prompt frames) under the voice prompt: of no utterance, so that what it leads to can be kept."""
+    return NoiseTape(0, _PROMPT_NOISE, channels=80).window(0, voice.prompt_mel.shape[1])
+
+
 @dataclass
 class MelChunk:
     """New mel frames that no later token changes.
@@ -82,7 +87,7 @@ class WindowDecoder:
 
     def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
         self.s3gen, self.voice, self.settings = s3gen, voice, settings
-        self.noise = NoiseTape(settings.seed, _FLOW_NOISE, channels=80)
+        self.noise = NoiseTape(settings.seed, FLOW_NOISE, channels=80)
         self.done = 0  # tokens whose frames were handed out
         self.tail = torch.zeros(1, 80, 0)  # the last pass's rendering of the frames after ``done``
 
@@ -101,10 +106,7 @@ class WindowDecoder:
         """
         first = max(0, self.done - self.settings.left_context_tokens)
         start, ratio = self.done, FRAMES_PER_TOKEN
-        prompt_frames = self.voice.prompt_mel.shape[1]
-        noise = torch.cat(
-            [self.noise.window(-prompt_frames, 0), self.noise.window(first * ratio, len(tokens) * ratio)], dim=1
-        )
+        noise = torch.cat([prompt_noise(self.voice), self.noise.window(first * ratio, len(tokens) * ratio)], dim=1)
         mel = decode_tokens(self.s3gen, self.voice, tokens[first:], noise)
         fresh = mel[:, :, (start - first) * ratio :]
         blended = blend(self.tail, fresh[:, :, : (stop - start) * ratio], self.settings)

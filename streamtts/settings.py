@@ -19,7 +19,7 @@ SAMPLES_PER_FRAME = SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN  # 480, HiFT's hop
 MS_PER_TOKEN = 1000 // TOKEN_RATE  # 40
 MS_PER_FRAME = MS_PER_TOKEN // FRAMES_PER_TOKEN  # 20
 
-Policy = Literal["none", "window"]
+Policy = Literal["none", "window", "cached"]
 CrossfadeShape = Literal["linear", "equal_power", "hann"]
 
 

@@ -45,7 +45,7 @@ class Voice:
         self.made_ms = made_ms
         self.from_cache = from_cache
         self._made: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is made once may need another thing made once
 
     def prompt(self, seconds: float) -> tuple[Tensor, Tensor]:
         """The head of the voice prompt that S3Gen decodes with.

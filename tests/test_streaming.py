@@ -14,7 +14,7 @@ from streamtts import Settings, StreamTTSError
 from streamtts.decoder import chunk_stops
 from streamtts.hift import HiftStream
 from streamtts.noise import NoiseTape
-from streamtts.s3gen import WindowDecoder, decode_tokens
+from streamtts.s3gen import FLOW_NOISE, WindowDecoder, decode_tokens, prompt_noise
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 TEXT = "Hello there. This is a test of the voice, and of its chunks."
@@ -75,8 +75,7 @@ def test_one_shot_is_stock_s3gen_given_the_same_noise_and_source(model, tokens, 
     s3gen, voice = model.tts.s3gen, model.voice()
     ours = streamtts.synthesize(model, tokens=tokens, settings=Settings(seed=4)).samples
     frames = voice.prompt_mel.shape[1]
-    noise = NoiseTape(4, 21, 80)
-    both = torch.cat([noise.window(-frames, 0), noise.window(0, 2 * len(tokens))], dim=1)[None]
+    both = torch.cat([prompt_noise(voice), NoiseTape(4, FLOW_NOISE, 80).window(0, 2 * len(tokens))], dim=1)[None]
     vocoder = HiftStream(s3gen.mel2wav, seed=4)
     with monkeypatch.context() as patch:
         patch.setattr("torch.randn_like", lambda mu: both)
