@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,13 @@ from .hift import HiftStream
 from .noise import NoiseTape
 from .s3gen import WindowDecoder, decode_tokens
 from .settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_FRAME, SAMPLES_PER_TOKEN, Settings
+from .watermark import HOLD_BACK, WatermarkStream
 
 if TYPE_CHECKING:
     from .loader import Model
     from .voices import Voice
+
+STAGES = ("s3gen", "hift", "watermark")  # tokens to mel, mel to samples, samples to marked samples
 
 
 @dataclass
@@ -35,16 +39,14 @@ class Decoded:
         samples: float32 (960 * tokens,).
         tokens: Range (start, stop) of the speech tokens heard in it.
         seams: Absolute sample positions in it at which one decoder pass took over from another.
-        s3gen_ms: Time spent on its mel frames.
-        hift_ms: Time spent on its samples.
+        stage_ms: Time spent on it by stage, see ``STAGES``.
         is_last: The utterance ends with it.
     """
 
     samples: Samples
     tokens: tuple[int, int]
     seams: tuple[int, ...]
-    s3gen_ms: float
-    hift_ms: float
+    stage_ms: dict[str, float]
     is_last: bool
 
 
@@ -63,12 +65,12 @@ def chunk_stops(settings: Settings) -> Iterator[int]:
 
 
 class Decoder:
-    """Feeds tokens to a policy and cuts what comes back into chunks on token boundaries.
+    """Feeds tokens to a policy, marks what comes back, and cuts it into chunks on token boundaries.
 
     Args:
         model: The loaded checkpoint; shared, never written to.
         voice: The voice.
-        settings: Schedule, policy, context, crossfade, seed.
+        settings: Schedule, policy, context, crossfade, watermark, seed.
         one_shot: Ignore the schedule and decode everything at the end, in one pass: the reference for null tests.
     """
 
@@ -79,6 +81,10 @@ class Decoder:
         self._done = 0  # tokens handed out as audio
         isolated = settings.policy == "none" and not one_shot
         self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, one_shot)
+        self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None
+        self._ahead = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0  # tokens the mark looks ahead
+        self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
+        self._seams: list[int] = []
 
     def feed(self, tokens: Iterable[int], last: bool = False) -> Iterator[Decoded]:
         """Take tokens; yield every chunk that they complete.
@@ -88,11 +94,12 @@ class Decoder:
             last: No token follows: the rest is flushed.
 
         Raises:
-            ModelFailed: S3Gen or HiFT raised.
+            ModelFailed: S3Gen, HiFT or the watermarker raised.
         """
         self.tokens.extend(tokens)
         n = len(self.tokens)
-        while self._stop is not None and n >= self._stop + self._policy.needs and not (last and n == self._stop):
+        needs = self._policy.needs + self._ahead
+        while self._stop is not None and n >= self._stop + needs and not (last and n == self._stop):
             yield self._chunk(self._stop, last=False)
             self._stop = next(self._stops, None)
         if last and n > self._done:
@@ -100,11 +107,22 @@ class Decoder:
 
     @torch.inference_mode()
     def _chunk(self, stop: int, last: bool) -> Decoded:
+        marks = [time.perf_counter()]
         try:
-            samples, seams, s3gen_ms, hift_ms = self._policy.decode(self.tokens, stop, last)
+            audio, seams = self._policy.decode(self.tokens, stop if last else stop + self._ahead, last, marks)
+            if self._watermark:
+                audio = self._watermark.push(audio, last)
         except Exception as e:
-            raise ModelFailed("S3Gen", e) from e
-        decoded = Decoded(samples.numpy(), (self._done, stop), seams, s3gen_ms, hift_ms, last)
+            raise ModelFailed(("S3Gen", "HiFT", "the watermark")[len(marks) - 1], e) from e
+        marks.append(time.perf_counter())
+        audio = torch.cat([self._pending, audio])
+        length = (stop - self._done) * SAMPLES_PER_TOKEN
+        samples, self._pending = audio[:length], audio[length:]
+        end = stop * SAMPLES_PER_TOKEN
+        self._seams += seams
+        inside, self._seams = [s for s in self._seams if s < end], [s for s in self._seams if s >= end]
+        stage_ms = {name: (b - a) * 1e3 for name, (a, b) in zip(STAGES, pairwise(marks), strict=True)}
+        decoded = Decoded(samples.numpy(), (self._done, stop), tuple(inside), stage_ms, last)
         self._done = stop
         return decoded
 
@@ -120,29 +138,21 @@ class _Continuous:
         self.hold_back = policy.hold_back_tokens(settings)
         self.needs = self.lag + self.hold_back
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
-        self.pending = torch.zeros(0)  # vocoded past the last token boundary handed out
-        self.offset = 0  # absolute sample of pending[0]
-        self.seams: list[int] = []
 
-    def decode(self, tokens: list[int], stop: int, last: bool) -> tuple[torch.Tensor, tuple[int, ...], float, float]:
-        """Audio up to token ``stop``: mel is rendered ``lag`` tokens further, since HiFT looks ahead."""
-        t0 = time.perf_counter()
+    def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
+        """Audio up to token ``stop`` or a little past it, and the seam where this pass takes over.
+
+        Mel is rendered ``lag`` tokens further than that, since HiFT looks ahead.
+        """
         mel_stop = stop if last else stop + self.lag
         mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.hold_back], mel_stop)
-        t1 = time.perf_counter()
-        if mel.start:
-            self.seams.append(mel.start * SAMPLES_PER_FRAME)
-        audio = torch.cat([self.pending, self.hift.push(mel.mel, last)])
-        end = stop * SAMPLES_PER_TOKEN
-        samples, self.pending = audio[: end - self.offset], audio[end - self.offset :]
-        if self.offset < len(self.trim_fade):
-            fade = self.trim_fade[self.offset : self.offset + len(samples)]
-            samples[: len(fade)] *= fade
-        self.offset = end
-        inside = tuple(s for s in self.seams if s < end)
-        self.seams = [s for s in self.seams if s >= end]
-        t2 = time.perf_counter()
-        return samples, inside, (t1 - t0) * 1e3, (t2 - t1) * 1e3
+        marks.append(time.perf_counter())
+        audio = self.hift.push(mel.mel, last)
+        n = min(len(self.trim_fade), len(audio))
+        audio[:n] *= self.trim_fade[:n]
+        self.trim_fade = self.trim_fade[n:]
+        marks.append(time.perf_counter())
+        return audio, [mel.start * SAMPLES_PER_FRAME] if mel.start else []
 
 
 class _Isolated:
@@ -160,14 +170,13 @@ class _Isolated:
         self.tail = torch.zeros(0)
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()
 
-    def decode(self, tokens: list[int], stop: int, last: bool) -> tuple[torch.Tensor, tuple[int, ...], float, float]:
+    def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
         """Audio of the tokens up to ``stop``, with noise and phase of this chunk's own."""
-        t0 = time.perf_counter()
         own = tokens[self.start : stop if last else stop + self.needs]
         frames = self.voice.prompt_mel.shape[1] + len(own) * FRAMES_PER_TOKEN
         noise = NoiseTape(self.settings.seed, 1000 + self.index, channels=80).window(0, frames)
         mel = decode_tokens(self.s3gen, self.voice, own, noise)
-        t1 = time.perf_counter()
+        marks.append(time.perf_counter())
         seed = int(np.random.SeedSequence([self.settings.seed, self.index]).generate_state(1)[0])
         audio = HiftStream(self.s3gen.mel2wav, seed).push(mel, last=True)
         if self.index == 0 or not self.overlap:
@@ -179,7 +188,7 @@ class _Isolated:
             audio[:n] = self.tail[:n] * out + audio[:n] * into
         length = (stop - self.start) * SAMPLES_PER_TOKEN
         self.tail = audio[length:]
-        seams = (self.start * SAMPLES_PER_TOKEN,) if self.index else ()
+        seams = [self.start * SAMPLES_PER_TOKEN] if self.index else []
         self.index, self.start = self.index + 1, stop
-        t2 = time.perf_counter()
-        return audio[:length], seams, (t1 - t0) * 1e3, (t2 - t1) * 1e3
+        marks.append(time.perf_counter())
+        return audio[:length], seams

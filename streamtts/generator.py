@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .audio import Samples
-from .decoder import Decoder
+from .decoder import STAGES, Decoder
 from .errors import ModelFailed, StreamTTSError
 from .loader import Model
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Limits, Settings
@@ -36,7 +36,7 @@ class AudioChunk:
         sample_offset: Absolute position of ``samples[0]``.
         tokens: Range (start, stop) of the speech tokens heard in it; n = 960 * (stop - start).
         seams: Absolute sample positions in it at which one decoder pass took over from another.
-        stage_ms: Time spent in ``t3``, ``s3gen`` and ``hift`` since the chunk before.
+        stage_ms: Time spent in ``t3``, ``s3gen``, ``hift`` and ``watermark`` since the chunk before.
         elapsed_ms: From the start of the iteration until this chunk was ready.
         is_last: Nothing follows.
     """
@@ -68,7 +68,7 @@ class StreamStats:
     ttfa_ms: float | None = None  # None until the first chunk: unmeasured never reads as fast
     total_ms: float = 0.0
     rtf: float | None = None
-    stages: dict[str, float] = field(default_factory=lambda: {"t3": 0.0, "s3gen": 0.0, "hift": 0.0})
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("t3", *STAGES), 0.0))
     max_underrun_ms: float = 0.0  # largest shortfall of a player that starts at the first chunk
     watermarked: bool = False
 
@@ -113,7 +113,12 @@ class Stream:
         self.settings = settings
         self.tokens: list[int] = []
         self.stats = StreamStats(
-            model.engine, voice.name, settings.seed, settings.as_dict(), text_chars=source.text_chars
+            model.engine,
+            voice.name,
+            settings.seed,
+            settings.as_dict(),
+            text_chars=source.text_chars,
+            watermarked=settings.watermark,
         )
         self._source, self._cancel, self._threads = source, threading.Event(), model.threads
         self._chunks = self._run(Decoder(model, voice, settings, one_shot))
@@ -151,7 +156,7 @@ class Stream:
                 for d in decoder.feed(tokens, last):
                     if self._cancel.is_set():
                         return
-                    stage_ms = {"t3": self._source.ms - t3_before, "s3gen": d.s3gen_ms, "hift": d.hift_ms}
+                    stage_ms = {"t3": self._source.ms - t3_before, **d.stage_ms}
                     t3_before += stage_ms["t3"]
                     elapsed_ms = (time.perf_counter() - began) * 1e3
                     chunk = AudioChunk(

@@ -65,6 +65,7 @@ class Settings:
     max_tokens: int = _number(1000, 1, 1000, "tokens", "runaway guard for one piece of text")
     seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
 
+    watermark: bool = field(default=True, metadata={"help": "carry Resemble's PerTh watermark, as stock audio does"})
     parallel: bool = field(default=True, metadata={"help": "run T3 and S3Gen in two threads"})
 
     def __post_init__(self) -> None:

@@ -73,7 +73,7 @@ def test_chunks_tile_the_utterance(
 
 def test_one_shot_is_stock_s3gen_given_the_same_noise_and_source(model, tokens, monkeypatch):
     s3gen, voice = model.tts.s3gen, model.voice()
-    ours = streamtts.synthesize(model, tokens=tokens, settings=Settings(seed=4)).samples
+    ours = streamtts.synthesize(model, tokens=tokens, settings=Settings(seed=4, watermark=False)).samples
     frames = voice.prompt_mel.shape[1]
     both = torch.cat([prompt_noise(voice), NoiseTape(4, FLOW_NOISE, 80).window(0, 2 * len(tokens))], dim=1)[None]
     vocoder = HiftStream(s3gen.mel2wav, seed=4)
@@ -91,7 +91,7 @@ def test_one_shot_is_stock_s3gen_given_the_same_noise_and_source(model, tokens, 
 
 def test_window_that_sees_everything_is_one_shot(model, tokens):
     # Chunks whose context and lookahead cover the whole utterance are one-shot's own frames.
-    whole = streamtts.synthesize(model, tokens=tokens).samples
+    whole = streamtts.synthesize(model, tokens=tokens, settings=Settings(watermark=False)).samples
     settings = Settings(left_context_tokens=1000, crossfade_ms=0)
     voice, s3gen = model.voice(), model.tts.s3gen
     decoder = WindowDecoder(s3gen, voice, settings)
@@ -213,7 +213,7 @@ def test_stats_account_for_every_sample(model):
     assert stats.audio_ms == pytest.approx(stats.samples / 24)
     assert stats.ttfa_ms == chunks[0].elapsed_ms
     assert stats.rtf == pytest.approx(stats.total_ms / stats.audio_ms)
-    assert set(stats.stages) == {"t3", "s3gen", "hift"}
+    assert set(stats.stages) == {"t3", "s3gen", "hift", "watermark"}
     assert all(ms > 0 for ms in stats.stages.values())
     assert stats.text_chars == len(TEXT)
     assert stats.settings == Settings().as_dict()
@@ -248,7 +248,13 @@ def test_a_text_too_long_names_the_limit(model):
 
 def test_decoding_alone_starts_with_a_hole_and_window_does_not(model, tokens):
     """The prototype's fault, kept as policy ``none``: 20 ms of silence at the head of every chunk."""
-    fixed = {"first_chunk_tokens": 10, "tokens_per_chunk": 10, "chunk_growth": 1.0, "crossfade_ms": 0}
+    fixed = {
+        "first_chunk_tokens": 10,
+        "tokens_per_chunk": 10,
+        "chunk_growth": 1.0,
+        "crossfade_ms": 0,
+        "watermark": False,
+    }
     for policy, holes in (("none", True), ("window", False)):
         chunks = list(streamtts.redecode(model, tokens, settings=Settings(policy=policy, **fixed)))[1:-1]
         silent = [not np.any(chunk.samples[:470]) for chunk in chunks]
