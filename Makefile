@@ -15,7 +15,7 @@ help:
 	@echo "also: lint, types, bench, clean"
 
 setup:
-	@scripts/setup.sh
+	@.ci/setup.sh
 
 browser: setup
 ifneq ($(BROWSER),no)
@@ -23,7 +23,7 @@ ifneq ($(BROWSER),no)
 endif
 
 lab: setup
-	@scripts/lab.sh
+	@.ci/lab.sh
 
 test: browser lint types
 	$(OFFLINE) $(BIN)/python -m pytest $(if $(filter no,$(BROWSER)),-m "not e2e") $(ARGS)

@@ -51,7 +51,7 @@ def test_lock_pins_every_declared_dependency_within_its_range(python):
     pinned = pins(python)
     for requirement in declared():
         name = canonicalize_name(requirement.name)
-        assert name in pinned, f"{name} is not in requirements.lock: run scripts/lock.sh"
+        assert name in pinned, f"{name} is not in requirements.lock: run .ci/lock.sh"
         assert requirement.specifier.contains(pinned[name]), f"{requirement} but the lock has {pinned[name]}"
 
 
@@ -79,7 +79,7 @@ def test_conda_installs_the_same_lock_and_package():
 
 
 def test_set_up_accepts_the_pythons_that_the_package_does():
-    script = (ROOT / "scripts/setup.sh").read_text()
+    script = (ROOT / ".ci/setup.sh").read_text()
     oldest, newest = map(int, re.search(r"OLDEST=(\d+) NEWEST=(\d+)", script).groups())
     accepted = SpecifierSet(PROJECT["requires-python"])
     assert [minor for minor in range(8, 30) if accepted.contains(f"3.{minor}.5")] == list(range(oldest, newest + 1))

@@ -40,7 +40,7 @@ find_python() {
 }
 
 key() { # changes when anything that decides what is installed does
-    cat pyproject.toml requirements.lock scripts/setup.sh | cksum
+    cat pyproject.toml requirements.lock .ci/setup.sh | cksum
     "$venv/bin/python" -c 'import sys; print(sys.version, sys.prefix)'
 }
 

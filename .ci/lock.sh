@@ -14,7 +14,7 @@ cp requirements.lock "$work/resolved" 2>/dev/null || true
 "$work/venv/bin/uv" pip compile pyproject.toml --all-extras --universal --no-build --python-version 3.11 \
     ${UPGRADE:+--upgrade} --no-emit-index-url --no-annotate --no-header --quiet --output-file "$work/resolved"
 {
-    echo "# Exact versions of everything, for pip and conda alike. Made by scripts/lock.sh from pyproject.toml."
+    echo "# Exact versions of everything, for pip and conda alike. Made by .ci/lock.sh from pyproject.toml."
     # The resolver looks past our upper bound on Python; what only 3.14 and later would need is left out.
     grep -vE "python_full_version (>=|==) '3\.14" "$work/resolved"
 } > requirements.lock
