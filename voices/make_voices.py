@@ -12,7 +12,7 @@ TEXT = (
     "I keep the window open in the evening, so that I can hear the rain before it reaches the garden. "
     "By the time it stops, the kettle has boiled, and the whole street smells of wet leaves."
 )
-FOLDER = Path(__file__).parent.parent / "voices"
+FOLDER = Path(__file__).parent
 PAUSE = np.zeros(6_000, np.float32)  # between the sentences, 0.25 s
 
 
