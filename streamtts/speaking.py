@@ -312,7 +312,8 @@ class Speech:
         """Synthesise one piece, holding a place while there is work and room for its result."""
         places, base = self._studio.places, self._made.samples
         try:
-            chunks = await self._work(self._open, text)  # a text that cannot be spoken is found before it queues
+            # Not in the synthesis threads: a text that cannot be spoken is found before it queues for a place.
+            chunks = await self._work(self._open, text, threads=None)
         except StreamTTSError as fault:
             if fault.code != "text_empty":
                 raise
@@ -322,7 +323,7 @@ class Speech:
         try:
             await places.take(self._due(), new=self._begun is None)
             holding = True
-            while (chunk := await self._work(next, chunks, None)) is not None:
+            while (chunk := await self._work(next, chunks, None, threads=self._studio.threads)) is not None:
                 if self.cancelled:
                     continue
                 self._count(chunk, base)
@@ -349,10 +350,11 @@ class Speech:
         self._stream = _stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
         return iter(self._stream)
 
-    async def _work(self, task: Callable[..., T], *args: Any) -> T:
+    async def _work(self, task: Callable[..., T], *args: Any, threads: ThreadPoolExecutor | None) -> T:
+        """Run the model's work in a thread. It is waited for to its end, also when the answer is cancelled."""
         self._working = True
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._studio.threads, task, *args)
+            return await asyncio.get_running_loop().run_in_executor(threads, task, *args)
         finally:
             self._working = False
             if self.cancelled and self._stream is not None:
