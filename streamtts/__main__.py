@@ -15,6 +15,7 @@ INTERRUPTED = 130  # what shells report for Ctrl-C
 OWN_PARSERS = {
     "doctor": "what is installed, which checkpoints are at hand, what to do about what is missing",
     "bench": "first audio, speed and stages, measured",
+    "tune": "sweep the settings; write the best as a preset, and a report",
 }
 
 
@@ -75,10 +76,23 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--play", action="store_true", help="play it while it arrives")
     parser.add_argument("--voice", default="default")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--preset", metavar="NAME", help="settings kept by `streamtts tune`, or a TOML file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, by name")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
     _add_connection(parser)
-    parser.set_defaults(run=say.run)
+    parser.set_defaults(run=lambda options: say.run(_with_preset(options)))
+
+
+def _with_preset(options: argparse.Namespace) -> argparse.Namespace:
+    """The preset's settings before those given by hand, which come later and so win."""
+    if options.preset is not None:
+        import json
+
+        from .presets import load_preset
+
+        settings = {name: value for name, value in load_preset(options.preset).as_dict().items() if value is not None}
+        options.set = [*(f"{name}={json.dumps(value)}" for name, value in settings.items()), *options.set]
+    return options
 
 
 def _add_voices(parser: argparse.ArgumentParser) -> None:

@@ -200,7 +200,7 @@ def loudness_track(x: Floats, sample_rate: int = SAMPLE_RATE) -> Floats:
 
     LUFS; nan under the standard's gate of -70 LUFS. Empty for audio shorter than one block.
     """
-    import pyloudnorm  # type: ignore[import-untyped]
+    import pyloudnorm
 
     block = LOUDNESS_BLOCK_MS * sample_rate // 1000
     if len(x) < block:

@@ -7,6 +7,7 @@ sliders; a crossfade whose renderings are there is mixed in the kernel's own thr
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,10 +128,9 @@ class SeamLab(anywidget.AnyWidget):
         self._tracks["window"] = (windowed.samples, windowed.seams)
         self._show("window", 0, decoded=True)
         self._say("move the sliders; press Play, and switch tracks while it plays")
-        for crossfade_ms in (40, 80, 120, 160, 200):  # one rendering for every slider position there is
-            self._decoding.submit(
-                lambda ms=crossfade_ms: self._safely(lambda: overlap.mix(ms, "hann", lambda: self.closed))
-            )
+        for crossfade_ms in (40.0, 80.0, 120.0, 160.0, 200.0):  # one rendering for every slider position there is
+            mix = partial(overlap.mix, crossfade_ms, "hann", lambda: self.closed)
+            self._decoding.submit(partial(self._safely, mix))
 
     def _mix(self, wanted: Settings, number: int, decoded: bool) -> None:
         assert self.overlap is not None
