@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
-from .settings import SAMPLES_PER_TOKEN
+import numpy as np
+
+from .continuity import playback
+from .settings import FRAMES_PER_TOKEN, SAMPLES_PER_TOKEN, Settings
 
 STAGES = ("t3", "s3gen", "hift")
 
@@ -77,3 +81,108 @@ def measured(chunks: Sequence[TimedChunk], *, parallel: bool) -> Run:
         ready = c.elapsed_ms
     times = tuple((c.elapsed_ms, (c.tokens[1] - c.tokens[0]) * SAMPLES_PER_TOKEN) for c in chunks)
     return Run(tuple(spans), times, parallel)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the stages of one checkpoint cost on one machine, in milliseconds.
+
+    A pass of S3Gen renders voice prompt, left context, chunk and lookahead, so part of its cost comes with every call
+    and part with every token rendered.
+    """
+
+    t3_first_ms: float  # until the first token
+    t3_token_ms: float  # each further token
+    s3gen_call_ms: float  # each chunk
+    s3gen_token_ms: float  # each token rendered, context and lookahead included
+    hift_token_ms: float  # each token heard
+
+
+def rendered_tokens(settings: Settings, start: int, stop: int, total: int, lag_tokens: int) -> int:
+    """Tokens that a pass of policy ``window`` renders for the chunk `start` to `stop` of an utterance of `total`."""
+    hold_back = max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN))
+    return min(stop + hold_back + lag_tokens, total) - max(0, start - settings.left_context_tokens)
+
+
+def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int) -> Costs:
+    """Costs from a stream's chunks, by least squares for S3Gen and averages for the rest.
+
+    Args:
+        chunks: Three or more, of policy ``window``.
+        settings: Those that the stream was made with.
+        lag_tokens: ``model.vocoder_lag_tokens``.
+
+    Raises:
+        ValueError: fewer than three chunks: nothing tells the cost of a call from the cost of a token.
+    """
+    if len(chunks) < 3:
+        raise ValueError(f"costs need 3 chunks or more, not {len(chunks)}: speak a longer text or take smaller chunks")
+    total = chunks[-1].tokens[1]
+    tokens = [rendered_tokens(settings, *c.tokens, total, lag_tokens) for c in chunks]
+    s3gen = [c.stage_ms["s3gen"] for c in chunks]
+    per_token, per_call = np.polyfit(tokens, s3gen, 1) if len(set(tokens)) > 1 else (0.0, float(np.mean(s3gen)))
+    t3_token = sum(c.stage_ms["t3"] for c in chunks[1:]) / max(total - chunks[0].tokens[1], 1)
+    return Costs(
+        t3_first_ms=max(chunks[0].stage_ms["t3"] - chunks[0].tokens[1] * t3_token, 0.0),
+        t3_token_ms=t3_token,
+        s3gen_call_ms=max(float(per_call), 0.0),
+        s3gen_token_ms=max(float(per_token), 0.0),
+        hift_token_ms=sum(c.stage_ms["hift"] for c in chunks) / total,
+    )
+
+
+def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -> Run:
+    """When each stage would work and each chunk be ready, for a schedule that need not have been run.
+
+    With `Settings.parallel` T3 goes on while S3Gen works, as if each had a core to itself; otherwise it waits. Costs
+    measured on a busy machine already hold what the two take from each other.
+    """
+    hold_back = max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN)) + lag_tokens
+    spans: list[Span] = []
+    times: list[tuple[float, int]] = []
+    known, t3_at, free_at = 0, 0.0, 0.0  # tokens made; when T3 and S3Gen are free again
+    for k, (start, stop) in enumerate(pairwise(schedule(settings, total, hold_back))):
+        wanted = min(stop + hold_back, total)
+        began = t3_at if settings.parallel else max(t3_at, free_at)
+        t3_at = began + (wanted - known) * costs.t3_token_ms + (costs.t3_first_ms if k == 0 else 0.0)
+        known = wanted
+        s3gen_at = max(t3_at, free_at)
+        rendered = rendered_tokens(settings, start, stop, total, lag_tokens)
+        hift_at = s3gen_at + costs.s3gen_call_ms + rendered * costs.s3gen_token_ms
+        free_at = hift_at + (stop - start) * costs.hift_token_ms
+        spans += [Span("t3", began, t3_at, k), Span("s3gen", s3gen_at, hift_at, k), Span("hift", hift_at, free_at, k)]
+        times.append((free_at, (stop - start) * SAMPLES_PER_TOKEN))
+    return Run(tuple(spans), tuple(times), parallel=False)  # T3's spans are exact here, whatever runs beside them
+
+
+def schedule(settings: Settings, total: int, hold_back: int) -> list[int]:
+    """Token positions at which chunks begin and end, as `decoder.Decoder` cuts an utterance of `total` tokens."""
+    from .decoder import chunk_stops
+
+    bounds = [0]
+    for stop in chunk_stops(settings):
+        if stop + hold_back > total or stop >= total:
+            break
+        bounds.append(stop)
+    return [*bounds, total]
+
+
+def largest_growth(
+    costs: Costs, settings: Settings, total: int, *, lag_tokens: int, allowed_ms: float = 0.0
+) -> float | None:
+    """The largest `Settings.chunk_growth` whose stream a player plays through; None when even no growth stutters.
+
+    Args:
+        costs: From `fit_costs`.
+        settings: The rest of the schedule.
+        total: Tokens of the utterance; longer ones meet larger chunks.
+        lag_tokens: ``model.vocoder_lag_tokens``.
+        allowed_ms: Shortfall let pass, such as the player's buffer.
+    """
+    safe = None
+    for growth in np.round(np.arange(1.0, 4.01, 0.05), 2):
+        run = simulate(costs, settings.replace(chunk_growth=float(growth)), total, lag_tokens=lag_tokens)
+        shortfall = playback(run.chunk_times).max_shortfall_ms
+        if shortfall is None or shortfall <= allowed_ms:
+            safe = float(growth)
+    return safe
