@@ -134,21 +134,30 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
     parser.add_argument("--places", type=int, default=1, metavar="N", help="syntheses at once (default 1)")
+    parser.add_argument("--pace", type=float, metavar="S", help="send audio at most this far ahead of playback")
+    parser.add_argument("--openai-port", type=int, metavar="PORT", help="also speak OpenAI's /v1/audio/speech there")
+    parser.add_argument("--log-json", action="store_true", help="log lines as JSON")
+    parser.add_argument("--log-text", action="store_true", help="log what clients want to have said")
     parser.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
+    import contextlib
     import logging
     import signal
     import threading
 
+    from .limits import ServerLimits
     from .server import serve
-    from .settings import Limits
+    from .telemetry import JsonLines
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("streamtts").setLevel(logging.INFO)
-    logging.getLogger("streamtts.websockets").setLevel(logging.WARNING)
+    lines = logging.StreamHandler()
+    lines.setFormatter(JsonLines() if options.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("streamtts")
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # stock dependencies give the root logger a handler of their own
     stop = threading.Event()
     received: list[int] = []
 
@@ -158,10 +167,25 @@ def _serve(options: argparse.Namespace) -> int:
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        limits = Limits(places=max(1, options.places))
-        with serve(
-            options.model, options.host, options.port, token=options.token, origins=options.origin, limits=limits
-        ) as server:
+        limits = ServerLimits(places=max(1, options.places), ahead_seconds=options.pace)
+        with contextlib.ExitStack() as running:
+            server = running.enter_context(
+                serve(
+                    options.model,
+                    options.host,
+                    options.port,
+                    token=options.token,
+                    origins=options.origin,
+                    limits=limits,
+                    log_text=options.log_text,
+                )
+            )
+            if options.openai_port is not None:
+                from .openai_api import OpenAIHandle
+
+                adapter = OpenAIHandle(server.url, options.host, options.openai_port, token=options.token)
+                running.enter_context(adapter)
+                print(f"OpenAI's API: base URL {adapter.url}", flush=True)
             print(f"{server.url} is ready; Ctrl-C stops it", flush=True)
             while not stop.wait(0.5) and not server.wait(0):
                 pass

@@ -83,7 +83,7 @@ def serve(
         previous = _running.pop(port, None)
     if previous is not None:
         previous.stop(deadline_s=0)
-    listening = _listen(host, port)
+    listening = listen(host, port)
     try:
         if model is None or isinstance(model, str | Path):
             from .loader import load
@@ -312,7 +312,7 @@ def version() -> str:
         return "unknown"
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
