@@ -17,9 +17,10 @@ from .audio import Samples
 from .decoder import STAGES, Decoder
 from .errors import ModelFailed, StreamTTSError
 from .loader import Model
+from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Limits, Settings
 from .t3 import START, speech_tokens
-from .text import speakable
+from .text import Pause, Piece, script
 from .voices import DEFAULT_VOICE, Voice
 
 _QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
@@ -121,6 +122,7 @@ class Stream:
             watermarked=settings.watermark,
         )
         self._source, self._cancel, self._threads = source, threading.Event(), model.threads
+        self._silence_token = model.architecture.silence_token
         self._chunks = self._run(Decoder(model, voice, settings, one_shot))
 
     @property
@@ -153,9 +155,10 @@ class Stream:
                 if self._cancel.is_set():
                     return
                 self.tokens += tokens
-                for d in decoder.feed(tokens, last):
+                for d in decoder.feed(as_speech(tokens, self._silence_token), last):
                     if self._cancel.is_set():
                         return
+                    silence(d.samples, d.tokens[0], self.tokens)
                     stage_ms = {"t3": self._source.ms - t3_before, **d.stage_ms}
                     t3_before += stage_ms["t3"]
                     elapsed_ms = (time.perf_counter() - began) * 1e3
@@ -271,15 +274,15 @@ def _stream_text(model: Model, text: str, voice_name: str, settings: Settings, o
             "text_too_long", f"the text has {len(text)} characters; at most {limit} are spoken at once", field="text"
         )
     voice = model.voice(voice_name)
-    parts = speakable(model.tts.tokenizer, text)
+    steps = script(model.tts.tokenizer, text)
     tail = [model.architecture.silence_token] * _TAIL_TOKENS
-    source = _TokenSource(_speak(model, parts, voice, settings), tail, len(text))
+    source = _TokenSource(_speak(model, steps, voice, settings), tail, len(text))
     return Stream(model, voice, settings, source, one_shot)
 
 
 def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, settings: Settings, one_shot: bool) -> Stream:
     ids = [int(t) for t in tokens]
-    if not ids or min(ids) < 0 or max(ids) >= START:
+    if not ids or not all(0 <= t < START or is_pause(t) for t in ids):
         raise StreamTTSError(
             "bad_value",
             f"tokens must be one or more speech tokens from 0 to {START - 1}",
@@ -290,14 +293,21 @@ def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, setting
     return Stream(model, model.voice(voice_name), settings, source, one_shot)
 
 
-def _speak(model: Model, parts: list[str], voice: Voice, settings: Settings) -> Iterator[int]:
+def _speak(model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings) -> Iterator[int]:
     """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice."""
     from chatterbox.tts_turbo import punc_norm
 
+    def encode(text: str) -> torch.Tensor:
+        ids: torch.Tensor = model.tts.tokenizer(punc_norm(text), return_tensors="pt").input_ids
+        return ids.to(model.device)
+
     generator = torch.Generator().manual_seed(settings.seed)
-    for part in parts:
-        ids = model.tts.tokenizer(punc_norm(part), return_tensors="pt").input_ids.to(model.device)
-        yield from speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator)
+    for step in steps:
+        if isinstance(step, Pause):
+            yield from pause_tokens(step.ms)
+            continue
+        tokens = speech_tokens(model.gpt2, encode(step.text), voice, model.architecture, settings, generator)
+        yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
 
 
 def _in_thread(batches: Generator[tuple[list[int], bool], None, None]) -> Generator[tuple[list[int], bool], None, None]:

@@ -53,6 +53,7 @@ class Settings:
     # How S3Gen sees what surrounds a chunk.
     policy: Policy = _choice("window", get_args(Policy), "what S3Gen sees around a chunk")
     left_context_tokens: int = _number(50, 0, 1000, "tokens", "earlier tokens decoded again with every chunk")
+    prompt_seconds: float = _number(10, 1, 10, "s", "of the voice clip that S3Gen decodes with: less is faster", 0.5)
     lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens a chunk waits for before it is decoded")
     crossfade_ms: float = _number(40, 0, 200, "ms", "length of the blend where a chunk was rendered twice", 10)
     crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the blend")

@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import StreamTTSError
 
 PIECE_CHARS = 220  # Turbo garbles past some 300 characters; pieces stay well below
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+")
+LONGEST_PAUSE_MS = 10_000
+_TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: never cut
+_HELD = "\ue000"  # stands for a space inside a tag; clean() lets no private character through
+_OPEN_TAG = re.compile(r"\[[^\[\]]{0,32}$")
+_PAUSE = re.compile(r"\[\s*pause\b([^\]]*)\]", re.IGNORECASE)
+_LENGTH = re.compile(r"\s*(\d{1,5}(?:\.\d{1,3})?)\s*(s|ms)?\s*", re.IGNORECASE)
+_PAUSE_RULE = "[pause], [pause 0.5s] or [pause 500ms], more than 0 and up to 10 s"
 _CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|\s+(?=[-—–]\s)")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Silence of so many milliseconds between two pieces."""
+
+    ms: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A text that T3 speaks in one go.
+
+    Attributes:
+        text: What it says.
+        pauses: Pauses inside it: the part of ``text`` said before, and milliseconds.
+    """
+
+    text: str
+    pauses: tuple[tuple[str, int], ...] = ()
 
 
 def clean(text: str) -> str:
@@ -25,10 +53,12 @@ def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
 
     Sentences are kept whole and grouped while they fit; a sentence that is too long is cut at clauses, then at
     words, and a word that is too long in the middle. Nothing is lost: the pieces joined by spaces give the cleaned
-    text again (a cut word aside).
+    text again (a cut word aside). A tag such as ``[clear throat]`` stays whole.
     """
-    sentences = [s.strip() for s in _SENTENCE_END.sub(lambda m: m.group() + "\0", clean(text)).split("\0")]
-    return _group([part for s in sentences if s for part in _shorten(s, limit)], limit)
+    held = _TAG.sub(lambda tag: tag.group().replace(" ", _HELD), clean(text))
+    sentences = [s.strip() for s in _SENTENCE_END.sub(lambda m: m.group() + "\0", held).split("\0")]
+    parts = _group([part for s in sentences if s for part in _shorten(s, limit)], limit)
+    return [part.replace(_HELD, " ") for part in parts]
 
 
 def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
@@ -40,31 +70,113 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
     Returns:
         ``(ready, rest)``; ``ready`` is empty while nothing can be spoken yet.
     """
-    ends = [m.end() for m in _SENTENCE_END.finditer(buffer)]
-    if ends:
-        return buffer[: ends[-1]], buffer[ends[-1] :]
-    if len(buffer) > limit:
-        cut = [m.end() for m in _CLAUSE_END.finditer(buffer)] or [m.end() for m in re.finditer(r"\s+", buffer)]
-        if cut:
-            return buffer[: cut[-1]], buffer[cut[-1] :]
+    boundaries = [_SENTENCE_END] if len(buffer) <= limit else [_SENTENCE_END, _CLAUSE_END, re.compile(r"\s+")]
+    for boundary in boundaries:
+        # A cut behind an open bracket might go through a tag.
+        ends = [m.end() for m in boundary.finditer(buffer) if not _OPEN_TAG.search(buffer[: m.end()])]
+        if ends:
+            return buffer[: ends[-1]], buffer[ends[-1] :]
     return "", buffer
 
 
-def speakable(tokenizer: Any, text: str) -> list[str]:
-    """The pieces of a text that the checkpoint's tokenizer can say.
+def script(tokenizer: Any, text: str) -> list[Piece | Pause]:
+    """What is to be done for a text, in order: pieces that the checkpoint's tokenizer can say, and pauses.
+
+    A pause between sentences, or before or after everything, stands between two pieces. One inside a sentence stays
+    in its piece, so that the sentence is spoken whole.
 
     Raises:
-        StreamTTSError: ``text_empty`` when nothing speakable is left (empty, spaces, only emoji or unknown letters).
+        StreamTTSError: ``text_empty`` when nothing is left to speak (empty, spaces, only emoji or unknown letters);
+            ``bad_value`` for a pause of no or a wrong length.
     """
-    spoken = [p for p in pieces(text) if any(c.isalnum() for c in p) and _letters_known(tokenizer, p)]
-    if not spoken:
+    steps: list[Piece | Pause] = []
+    for section, pauses in _sections(text):
+        steps += _section_steps(tokenizer, section, pauses)
+    merged: list[Piece | Pause] = []
+    for step in steps:
+        last = merged[-1] if merged else None
+        if isinstance(step, Pause) and isinstance(last, Pause):
+            merged[-1] = Pause(min(last.ms + step.ms, LONGEST_PAUSE_MS))
+        else:
+            merged.append(step)
+    if not merged:
         shown = clean(text)[:40]
         raise StreamTTSError(
             "text_empty",
             f"there is nothing to speak in {shown!r}; give at least one word in letters the voice knows",
             field="text",
         )
-    return spoken
+    return merged
+
+
+def _sections(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Text without its pauses, cut at those between sentences.
+
+    Returns:
+        For each section its text, and its pauses: characters other than spaces before it, and milliseconds.
+    """
+    sections: list[tuple[str, list[tuple[int, int]]]] = []
+    said, pauses, end = "", [], 0
+    for tag in _PAUSE.finditer(text):
+        said = clean(f"{said} {text[end : tag.start()]}")
+        pauses.append((_dense(said), _pause_ms(tag)))
+        end = tag.end()
+        if re.search(r"[.!?…。！？][\"'”’)\]]*$", said):
+            sections.append((said, pauses))
+            said, pauses = "", []
+    sections.append((clean(f"{said} {text[end:]}"), pauses))
+    return sections
+
+
+def _pause_ms(tag: re.Match[str]) -> int:
+    length = _LENGTH.fullmatch(tag[1] if tag[1].strip() else "0.5s")
+    ms = round(float(length[1]) * (1 if (length[2] or "s").lower() == "ms" else 1000)) if length else 0
+    if not 0 < ms <= LONGEST_PAUSE_MS:
+        raise StreamTTSError(
+            "bad_value", f"a pause is written {_PAUSE_RULE}; not {tag[0]!r}", field="text", allowed=_PAUSE_RULE
+        )
+    return ms
+
+
+def _dense(text: str) -> int:
+    """Characters that are not spaces: a measure of place that no normalising of spaces changes."""
+    return len(text) - text.count(" ")
+
+
+def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]]) -> list[Piece | Pause]:
+    """The pieces of a section, each with the pauses inside it, and the pauses between them."""
+    steps: list[Piece | Pause] = []
+    start, waiting = 0, list(pauses)
+    for text in pieces(section):
+        stop = start + _dense(text)
+        inside: list[tuple[str, int]] = []
+        speaks = _says_something(tokenizer, text)
+        while waiting and waiting[0][0] < stop:
+            place, ms = waiting.pop(0)
+            before, after = _split_dense(text, place - start)
+            if speaks and _says_something(tokenizer, before) and _says_something(tokenizer, after):
+                if inside and inside[-1][0] == before:
+                    ms = min(inside.pop()[1] + ms, LONGEST_PAUSE_MS)
+                inside.append((before, ms))
+            elif not inside and not _says_something(tokenizer, before):
+                steps.append(Pause(ms))
+            else:  # only marks follow: it comes after the piece
+                waiting.insert(0, (stop, ms))
+        if speaks:
+            steps.append(Piece(text, tuple(inside)))
+        start = stop
+    return steps + [Pause(ms) for _, ms in waiting]
+
+
+def _split_dense(text: str, place: int) -> tuple[str, str]:
+    """Cut a text behind its first ``place`` characters that are not spaces."""
+    cut = next((i for i in range(len(text)) if _dense(text[:i]) == place), len(text))
+    return text[:cut], text[cut:]
+
+
+def _says_something(tokenizer: Any, text: str) -> bool:
+    """Whether there is a word in it that the tokenizer knows, or a tag."""
+    return any(c.isalnum() for c in text) and _letters_known(tokenizer, text)
 
 
 def _letters_known(tokenizer: Any, piece: str) -> bool:
@@ -81,15 +193,15 @@ def _shorten(sentence: str, limit: int) -> list[str]:
         parts = [p for p in boundary.split(sentence) if p]
         if len(parts) > 1:
             return _group([q for p in parts for q in _shorten(p, limit)], limit)
-    return [sentence[i : i + limit] for i in range(0, len(sentence), limit)]
+    return _group(re.findall(rf"{_TAG.pattern}|.", sentence.replace(_HELD, " ")), limit, "")
 
 
-def _group(parts: list[str], limit: int) -> list[str]:
+def _group(parts: list[str], limit: int, between: str = " ") -> list[str]:
     """Join neighbours while they fit."""
     grouped: list[str] = []
     for part in parts:
-        if grouped and len(grouped[-1]) + 1 + len(part) <= limit:
-            grouped[-1] += " " + part
+        if grouped and len(grouped[-1]) + len(between) + len(part) <= limit:
+            grouped[-1] += between + part
         else:
             grouped.append(part)
     return grouped

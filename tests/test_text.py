@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamtts import StreamTTSError
-from streamtts.text import PIECE_CHARS, clean, cut_ready, pieces, speakable
+from streamtts.text import PIECE_CHARS, Pause, Piece, clean, cut_ready, pieces, script
 
 
 def test_sentences_stay_whole_and_short_ones_share_a_piece():
@@ -56,9 +56,59 @@ def test_a_sentence_is_ready_once_white_space_follows():
 @pytest.mark.parametrize("text", ["", "   \n\t ", "😀🎉", "\x00\x01\x07", "...!?", "你好，世界", "שלום עולם"])
 def test_nothing_speakable_is_said_so(model, text):
     with pytest.raises(StreamTTSError) as caught:
-        speakable(model.tts.tokenizer, text)
+        script(model.tts.tokenizer, text)
     assert caught.value.code == "text_empty"
 
 
 def test_control_characters_and_unknown_letters_are_dropped_around_words(model):
-    assert speakable(model.tts.tokenizer, "Hello\x00\x1b[31m world 你好") == ["Hello [31m world 你好"]
+    assert script(model.tts.tokenizer, "Hello\x00\x1b[31m world 你好") == [Piece("Hello [31m world 你好")]
+
+
+@pytest.mark.parametrize("tag", ["[laugh]", "[clear throat]"])
+def test_a_tag_is_never_cut(tag):
+    text = " ".join([f"a word and {tag} more"] * 40)
+    for limit in range(20, 60):
+        parts = pieces(text, limit)
+        assert sum(part.count(tag) for part in parts) == 40
+    assert "".join(pieces("x" * 35 + tag + "x" * 35, limit=20)) == "x" * 35 + tag + "x" * 35
+    assert any(tag in part for part in pieces("x" * 35 + tag + "x" * 35, limit=20))
+
+
+def test_text_that_arrives_in_parts_is_not_cut_inside_a_tag():
+    assert cut_ready("Well. [pause 0.") == ("Well. ", "[pause 0.")
+    buffer = "word " * 10 + "[clear "
+    assert cut_ready(buffer, limit=30) == ("word " * 10, "[clear ")
+
+
+def test_a_pause_between_sentences_stands_between_pieces(model):
+    steps = script(model.tts.tokenizer, "[pause 1s] Hello there. [pause 0.5s] How are you? [pause 250ms]")
+    assert steps == [Pause(1000), Piece("Hello there."), Pause(500), Piece("How are you?"), Pause(250)]
+
+
+def test_a_pause_inside_a_sentence_leaves_it_whole(model):
+    steps = script(model.tts.tokenizer, "One, two, [pause 0.3s] three [PAUSE 1s] [pause] and four.")
+    text = "One, two, three and four."
+    assert steps == [Piece(text, (("One, two,", 300), ("One, two, three", 1500)))]
+    assert all(text.startswith(before) for before, _ in steps[0].pauses)
+
+
+@given(st.lists(st.sampled_from(["Some words here.", "and more,", "[pause 0.2s]", "[laugh]", "x" * 250]), max_size=12))
+def test_no_pause_is_lost_and_no_text_with_it(model, parts):
+    text = " ".join(parts)
+    try:
+        steps = script(model.tts.tokenizer, text)
+    except StreamTTSError:
+        assert not any(parts)
+        return
+    ms = sum(s.ms if isinstance(s, Pause) else sum(ms for _, ms in s.pauses) for s in steps)
+    assert ms == 200 * parts.count("[pause 0.2s]")
+    spoken = "".join(s.text for s in steps if isinstance(s, Piece))
+    assert spoken.replace(" ", "") == text.replace("[pause 0.2s]", "").replace(" ", "")
+
+
+@pytest.mark.parametrize("tag", ["[pause 0s]", "[pause 11s]", "[pause now]", "[pause -1s]", "[pause 1 hour]"])
+def test_a_pause_of_no_length_is_refused(model, tag):
+    with pytest.raises(StreamTTSError) as caught:
+        script(model.tts.tokenizer, f"Hello {tag} there.")
+    assert caught.value.code == "bad_value"
+    assert tag in caught.value.message
