@@ -134,6 +134,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
     parser.add_argument("--places", type=int, default=1, metavar="N", help="syntheses at once (default 1)")
+    parser.add_argument("--queue", type=int, default=8, metavar="N", help="requests that may wait (default 8)")
     parser.add_argument("--pace", type=float, metavar="S", help="send audio at most this far ahead of playback")
     parser.add_argument("--openai-port", type=int, metavar="PORT", help="also speak OpenAI's /v1/audio/speech there")
     parser.add_argument("--log-json", action="store_true", help="log lines as JSON")
@@ -167,7 +168,9 @@ def _serve(options: argparse.Namespace) -> int:
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        limits = ServerLimits(places=max(1, options.places), ahead_seconds=options.pace)
+        limits = ServerLimits(
+            places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace
+        )
         with contextlib.ExitStack() as running:
             server = running.enter_context(
                 serve(

@@ -1,7 +1,7 @@
 """OpenAI's ``POST /v1/audio/speech`` in front of a running server, for programs that speak that API already.
 
 A thin adapter on a port of its own: each request becomes one request to `/ws/tts`, so queue, limits and cancelling are
-the server's. Formats are ``wav`` (the default here) and ``pcm``, both 24 kHz 16-bit mono, both sent while they are made.
+the server's. Formats are ``wav`` (the default here) and ``pcm``, 24 kHz 16-bit mono, sent while they are made.
 Needs starlette and uvicorn.
 """
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import websocket
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -188,6 +189,23 @@ def test_cancel_with_nothing_to_stop_is_no_fault(server):
         frames, final = answer(ws, {"text": "Hello."})
         assert frames
         assert final["type"] == "complete"
+
+
+def test_a_client_of_another_library_speaks_both_endpoints(server, model):
+    """websocket-client shares no code with the library that the server is made of."""
+    made = {
+        "/ws/tts": streamtts.stream(model, TEXT, settings=Settings(seed=3)).collect(),
+        "/ws/tts/simple": streamtts.synthesize(model, TEXT, settings=Settings(seed=3)),
+    }
+    for path, utterance in made.items():
+        foreign = websocket.create_connection(server.url + path, timeout=PATIENCE_S)
+        foreign.send(json.dumps({"text": TEXT, "seed": 3}))
+        audio = b""
+        while (received := foreign.recv_data())[0] == websocket.ABNF.OPCODE_BINARY:
+            audio += received[1]
+        foreign.close()
+        assert json.loads(received[1])["type"] == "complete"
+        assert audio == pcm16(utterance.samples)
 
 
 # ---------------------------------------------------------------- bad input
