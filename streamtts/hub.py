@@ -69,7 +69,7 @@ def snapshot(repository: str) -> Path:
             "or a repository's name (for a private one set HF_TOKEN)"
         ) from e
     except (EntryNotFoundError, httpx.TransportError) as e:  # what snapshot_download makes of a network that fails
-        raise CheckpointError(_not_here(repository, "the hub could not be reached: check the network")) from e
+        raise CheckpointError(_not_here(repository, "the hub did not answer: check the network and try again")) from e
     except (OSError, httpx.HTTPError) as e:  # the hub's own faults, and a full disk
         raise CheckpointError(_not_here(repository, f"downloading it failed ({e}): start again to go on")) from e
     return folder
