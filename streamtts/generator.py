@@ -20,6 +20,7 @@ from .loader import Model
 from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Limits, Settings
 from .t3 import START, speech_tokens
+from .tail import TailGuard
 from .text import Pause, Piece, script
 from .voices import DEFAULT_VOICE, Voice
 
@@ -72,6 +73,7 @@ class StreamStats:
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("t3", *STAGES), 0.0))
     max_underrun_ms: float = 0.0  # largest shortfall of a player that starts at the first chunk
     watermarked: bool = False
+    tail_dropped_tokens: int = 0  # said after the last word and dropped by the tail guard
 
     def add(self, chunk: AudioChunk) -> None:
         """Account for one chunk."""
@@ -172,6 +174,7 @@ class Stream:
                         elapsed_ms,
                         d.is_last,
                     )
+                    self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
                     self.stats.add(chunk)
                     yield chunk
         finally:
@@ -185,11 +188,19 @@ class _TokenSource:
         tokens: The tokens but for the tail.
         tail: Tokens known in advance to end the utterance, at least one.
         text_chars: Length of the text they speak.
+        guards: Of the pieces of text begun so far.
     """
 
-    def __init__(self, tokens: Iterator[int], tail: list[int], text_chars: int) -> None:
+    def __init__(
+        self, tokens: Iterator[int], tail: list[int], text_chars: int, guards: Sequence[TailGuard] = ()
+    ) -> None:
         self.text_chars, self.ms = text_chars, 0.0
-        self._tokens, self._tail = tokens, tail
+        self._tokens, self._tail, self._guards = tokens, tail, guards
+
+    @property
+    def tail_dropped_tokens(self) -> int:
+        """How many tokens the guards dropped."""
+        return sum(guard.dropped for guard in self._guards)
 
     def batches(self) -> Generator[tuple[list[int], bool], None, None]:
         """Yields (tokens, last). Time spent on tokens adds up in ``ms``.
@@ -276,7 +287,8 @@ def _stream_text(model: Model, text: str, voice_name: str, settings: Settings, o
     voice = model.voice(voice_name)
     steps = script(model.tts.tokenizer, text)
     tail = [model.architecture.silence_token] * _TAIL_TOKENS
-    source = _TokenSource(_speak(model, steps, voice, settings), tail, len(text))
+    guards: list[TailGuard] = []
+    source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), guards)
     return Stream(model, voice, settings, source, one_shot)
 
 
@@ -293,8 +305,13 @@ def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, setting
     return Stream(model, model.voice(voice_name), settings, source, one_shot)
 
 
-def _speak(model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings) -> Iterator[int]:
-    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice."""
+def _speak(
+    model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, guards: list[TailGuard]
+) -> Iterator[int]:
+    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice.
+
+    Each piece gets a tail guard of its own, added to ``guards``.
+    """
     from chatterbox.tts_turbo import punc_norm
 
     def encode(text: str) -> torch.Tensor:
@@ -306,7 +323,13 @@ def _speak(model: Model, steps: list[Piece | Pause], voice: Voice, settings: Set
         if isinstance(step, Pause):
             yield from pause_tokens(step.ms)
             continue
-        tokens = speech_tokens(model.gpt2, encode(step.text), voice, model.architecture, settings, generator)
+        ids = encode(step.text)
+        guard = TailGuard(step.text, ids.shape[1]) if settings.tail_guard else None
+        watch = guard.watch if guard else None
+        tokens = speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator, watch)
+        if guard:
+            guards.append(guard)
+            tokens = guard.filter(tokens)
         yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
 
 

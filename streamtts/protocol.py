@@ -188,6 +188,7 @@ class Stats(BaseModel):
     seed: int
     settings: dict[str, Any] = Field(description="as used")
     watermarked: bool
+    tail_dropped_tokens: int = Field(default=0, description="noise after the last word that the tail guard dropped")
     seams: list[int] = Field(default_factory=list, description="samples where two decoder passes join")
 
 

@@ -66,6 +66,7 @@ class Settings:
     max_tokens: int = _number(1000, 1, 1000, "tokens", "runaway guard for one piece of text")
     seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
 
+    tail_guard: bool = field(default=True, metadata={"help": "drop noise and babble that T3 adds after the last word"})
     watermark: bool = field(default=True, metadata={"help": "carry Resemble's PerTh watermark, as stock audio does"})
     parallel: bool = field(default=True, metadata={"help": "run T3 and S3Gen in two threads"})
 

@@ -128,6 +128,7 @@ class _Made:
     seams: list[int] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
     watermarked: bool = False
+    tail_dropped_tokens: int = 0
 
 
 class Speech:
@@ -272,6 +273,7 @@ class Speech:
             seed=self.settings.seed,
             settings=self.settings.as_dict(),
             watermarked=self._made.watermarked,
+            tail_dropped_tokens=self._made.tail_dropped_tokens,
             seams=[seam for seam in self._made.seams if seam < sent.samples],
         )
 
@@ -387,6 +389,7 @@ class Speech:
             made.stages[stage] = made.stages.get(stage, 0.0) + spent
         if chunk.is_last and self._stream is not None:
             made.watermarked = self._stream.stats.watermarked
+            made.tail_dropped_tokens += self._stream.stats.tail_dropped_tokens
 
     def _push(self, chunk: AudioChunk, base: int, text_range: tuple[int, int]) -> None:
         """Hand a chunk to the reader as one frame, or cut it into frames of the length asked for."""

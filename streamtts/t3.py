@@ -8,12 +8,14 @@ can change because attention is causal) computed once per voice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .architecture import Architecture
@@ -22,6 +24,10 @@ from .voices import Voice
 
 START, STOP = 6561, 6562  # ids from 6561 up are not speech
 _GROW = 256  # positions the cache grows by
+
+# Told at every step, before its token: how likely the stop token was (0 to 1), and the text token that each attention
+# head looked at most, (layers * heads,).
+Watch = Callable[[float, NDArray[np.int64]], None]
 
 
 @dataclass
@@ -58,8 +64,11 @@ class Gpt2:
         weight = self.t3.tfmr.ln_f.weight
         return KVCache(weight.new_empty(len(self.blocks), 2, self.heads, 0, self.size // self.heads))
 
-    def forward(self, x: Tensor, cache: KVCache) -> Tensor:
-        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size); the cache grows by n."""
+    def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
+        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size); the cache grows by n.
+
+        Where a list ``queries`` is given, each layer appends its own, (heads, n, head_size), for :func:`looks_at`.
+        """
         n, start = x.shape[1], cache.length
         cache.reserve(n)
         stop = start + n
@@ -72,6 +81,8 @@ class Gpt2:
             qkv = torch.addmm(block.attn.c_attn.bias, h, block.attn.c_attn.weight)
             q, k, v = qkv.view(n, 3, self.heads, -1).permute(1, 2, 0, 3)  # (heads, n, head_size)
             kv[0, :, start:stop], kv[1, :, start:stop] = k, v
+            if queries is not None:
+                queries.append(q)
             a = F.scaled_dot_product_attention(q[None], kv[None, 0, :, :stop], kv[None, 1, :, :stop], mask)[0]
             a = a.transpose(0, 1).reshape(n, self.size)
             x = x + torch.addmm(block.attn.c_proj.bias, a, block.attn.c_proj.weight)
@@ -93,6 +104,16 @@ def voice_prefix(gpt2: Gpt2, voice: Voice) -> KVCache:
     return voice.once("t3_prefix", make)  # type: ignore[no-any-return]
 
 
+def looks_at(queries: list[Tensor], cache: KVCache, text: range) -> Tensor:
+    """Which of the positions ``text`` each head attends to most: (n, layers * heads), counted from ``text.start``.
+
+    One product over all layers, for the text's positions alone: no softmax is needed to know the largest.
+    """
+    q = torch.stack(queries)  # (layers, heads, n, head_size)
+    k = cache.data[:, 0, :, text.start : text.stop]  # (layers, heads, text, head_size)
+    return (q @ k.mT).argmax(-1).flatten(0, 1).T
+
+
 @torch.inference_mode()
 def speech_tokens(
     gpt2: Gpt2,
@@ -101,6 +122,7 @@ def speech_tokens(
     architecture: Architecture,
     settings: Settings,
     generator: torch.Generator,
+    watch: Watch | None = None,
 ) -> Iterator[int]:
     """Sample the speech tokens of one piece of text, left to right.
 
@@ -115,16 +137,22 @@ def speech_tokens(
         architecture: Sampling defaults for what ``settings`` leaves at None.
         settings: Sampling fields and ``max_tokens``.
         generator: Random stream on the CPU, so that a seed means the same on every device.
+        watch: Told of every step; it changes nothing.
     """
     t3, processors = gpt2.t3, logits_processors(architecture, settings)
     cache = voice_prefix(gpt2, voice).copy()
+    text = range(cache.length, cache.length + text_tokens.shape[1])
     start = torch.tensor([[START]], device=text_tokens.device)
     x = torch.cat([t3.text_emb(text_tokens), t3.speech_emb(start)], dim=1)
     room = min(settings.max_tokens, gpt2.positions - cache.length - x.shape[1])
     cache.reserve(x.shape[1] + min(room, _GROW))
     history = torch.full((1, 1), START)
     for step in range(room):
-        logits = t3.speech_head(gpt2.forward(x, cache)[:, -1]).float().cpu()
+        queries: list[Tensor] | None = [] if watch else None
+        logits = t3.speech_head(gpt2.forward(x, cache, queries)[:, -1]).float().cpu()
+        if watch and queries:
+            last = [q[:, -1:] for q in queries]
+            watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks_at(last, cache, text)[0].cpu().numpy())
         probabilities = F.softmax(processors(history, logits), dim=-1)
         token = torch.multinomial(probabilities, num_samples=1, generator=generator)
         # Stock code shows the repetition penalty the start token at the first step only.

@@ -1,0 +1,241 @@
+"""The tail guard: what T3 says after the last word is held back, judged and dropped.
+
+T3 ends an utterance by sampling its stop token. Where the dice miss it, T3 goes on: silence, one sound for seconds, the
+last word again, babble. Nothing in the sampling ends that before the cap. The guard stands between T3 and the decoder
+and looks at three things that cost next to nothing:
+
+- how far T3's own attention has come in the text. Which heads follow the text is found while they speak, from the
+  utterance itself, so it needs neither knowledge of the weights nor a calibration, and no utterance depends on those
+  before it;
+- how likely the stop token was at each step, sampled or not: its peak is where speech ended;
+- the tokens: stuck on a few sounds, or far more of them than the text can take.
+
+While attention is inside the text every token passes at once. After that tokens still pass until a sign of trouble;
+from the sign on they are held: released if T3 stops soon after, dropped with all that would follow if it does not.
+Where no head follows (short texts, other weights) only unlikely lengths count as trouble.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]  # (heads,): the text token that each head of each layer looks at most
+
+
+@dataclass(frozen=True)
+class TailRules:
+    """Limits of the judgement, in speech tokens of 40 ms. Set for speech in general, not for one checkpoint."""
+
+    # Length of speech: a fixed part plus a part per character, see `spoken_length`.
+    shortest: tuple[float, float] = (0, 0.7)  # 36 characters a second: nobody speaks faster
+    usual: tuple[float, float] = (10, 1.5)  # 17 characters a second
+    longest: tuple[float, float] = (40, 4.0)  # 6 characters a second: slower than speech with its pauses
+
+    # Which heads follow the text.
+    min_text: int = 6  # text tokens; fewer are too few to tell following from chance
+    min_correlation: float = 0.9  # of a head's place in the text with time
+    min_forward: float = 0.85  # share of steps that do not go back
+    min_heads: int = 2
+
+    # Signs of trouble at the end of the text.
+    stop_hint: float = 0.1  # probability of the stop token that makes the guard hold
+    stop_sure: float = 0.5  # probability at which T3 itself meant to end
+    rise: int = 3  # tokens over which it may still rise to its peak
+    stuck_window: int = 12  # so many tokens in a row ...
+    stuck_sounds: int = 3  # ... that are at most so many different ones
+    last_word: int = 25  # tokens that the last piece of text may take before they are held
+
+    # Tokens held before the verdict.
+    patience_sure: int = 10
+    patience: int = 25
+    patience_inside: int = 75  # inside the text, only for being stuck: 3 s
+
+
+class Followers:
+    """Finds the heads whose attention walks along the text, and tells where they are.
+
+    A head follows if its place in the text grows with time: correlation and steps forward, over the steps so far.
+    """
+
+    def __init__(self, text_tokens: int, rules: TailRules) -> None:
+        self.rules, self.text_tokens, self.steps = rules, text_tokens, 0
+        self.visited: set[int] = set()
+        self._last: Positions | None = None
+        self._sums = np.zeros((0, 0))  # (4, heads): p, p * p, p * t, steps forward
+        self._frozen: NDArray[np.bool_] | None = None
+
+    def place(self, positions: Positions) -> int | None:
+        """Take one step's positions; the text token being spoken, or None where too few heads follow."""
+        p, t = positions.astype(float), self.steps
+        if self._last is None:
+            self._sums = np.zeros((4, len(p)))
+            self._last = positions
+        if self._frozen is None:
+            self._sums += np.stack([p, p * p, p * t, positions >= self._last])
+            self.steps += 1
+        self._last = positions
+        heads = self._following() if self._frozen is None else self._frozen
+        if heads.sum() < self.rules.min_heads:
+            return None
+        place = int(np.quantile(p[heads], 0.25, method="lower"))  # some heads run a piece ahead: let most arrive
+        self.visited.add(place)
+        return place
+
+    def freeze(self) -> None:
+        """Keep the heads that follow now: garbage teaches nothing."""
+        self._frozen = self._following()
+
+    def _following(self) -> NDArray[np.bool_]:
+        n = self.steps
+        if self.text_tokens < self.rules.min_text or n < self.rules.stuck_window:
+            return np.zeros(self._sums.shape[1], dtype=bool)
+        p, pp, pt, forward = self._sums / n
+        variance = (n * n - 1) / 12 * np.maximum(pp - p * p, 1e-9)
+        correlation = (pt - p * (n - 1) / 2) / np.sqrt(variance)
+        follows: NDArray[np.bool_] = (correlation >= self.rules.min_correlation) & (forward >= self.rules.min_forward)
+        return follows
+
+
+class TailGuard:
+    """Judges the speech tokens of one piece of text as they come. Pure: no clock, no model.
+
+    Args:
+        text: What is spoken, for its length.
+        text_tokens: Text tokens that T3 sees.
+        rules: Limits.
+    """
+
+    def __init__(self, text: str, text_tokens: int, rules: TailRules | None = None) -> None:
+        self.rules = rules or TailRules()
+        self.dropped = 0  # tokens held and dropped
+        self.over = False  # the verdict was garbage: nothing follows
+        self.reason = ""  # of the verdict
+        self._followers = Followers(text_tokens, self.rules)
+        self._end = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
+        length = spoken_length(text)
+        self._shortest, self._usual, self._longest = (
+            a + b * length for a, b in (self.rules.shortest, self.rules.usual, self.rules.longest)
+        )
+        self._one_sentence = len(re.findall(r"[.!?…。！？]+(?=\s|$)", text.strip())) <= 1
+        self._count = self._at_end = 0  # tokens so far; steps in a row at the end of the text
+        self._ended: int | None = None  # token count at which the end of the text was reached
+        self._follows = False  # heads follow the text
+        self._held: list[int] = []
+        self._passing: list[int] = []  # on their way out
+        self._sign, self._patience = "", 0  # why tokens are held, and how many may be
+        self._peak = 0.0  # largest probability of the stop token since then
+        self._recent: deque[int] = deque(maxlen=self.rules.stuck_window)
+        self._seen: tuple[float, Positions] | None = None
+
+    def watch(self, stop: float, positions: Positions) -> None:
+        """What T3 thought at this step; called before the step's token is pushed."""
+        self._seen = stop, positions
+
+    def filter(self, tokens: Iterator[int]) -> Iterator[int]:
+        """The tokens that are speech; T3 is not asked for more after a verdict."""
+        for token in tokens:
+            stop, positions = self._seen or (0.0, np.zeros(0, np.int64))
+            yield from self.push(token, stop, positions)
+            if self.over:
+                return
+        yield from self.finish()
+
+    def push(self, token: int, stop: float, positions: Positions) -> list[int]:
+        """Take one token; those that may pass now.
+
+        Args:
+            token: What was sampled.
+            stop: How likely the stop token was instead, 0 to 1.
+            positions: Where in the text each head looked, (heads,).
+        """
+        self._count += 1
+        self._recent.append(token)
+        self._follow(positions)
+        self._look_for_signs(stop)
+        passing, self._passing = self._passing, []
+        if not self._sign:
+            return [*self._release(), token]
+        self._held.append(token)
+        if len(self._held) >= self._patience:
+            self.over, self.reason, self.dropped = True, self._sign, len(self._held)
+            self._held = []
+        return passing
+
+    def finish(self) -> list[int]:
+        """T3 stopped by itself: what is held was speech, or too short to call garbage."""
+        return self._release()
+
+    def _release(self) -> list[int]:
+        held, self._held = self._held, []
+        return held
+
+    def _follow(self, positions: Positions) -> None:
+        if not len(positions):
+            return
+        place = self._followers.place(positions)
+        self._follows = place is not None
+        if place is None or self._ended is not None:
+            return
+        self._at_end = self._at_end + 1 if place >= self._end else 0
+        covered = len(self._followers.visited) >= self._end / 2  # a head that jumped to the end has not read the text
+        if self._at_end >= 3 and covered and self._count >= self._shortest:
+            self._ended = self._count
+            self._followers.freeze()
+
+    def _look_for_signs(self, stop: float) -> None:
+        """Set, keep or clear the reason for holding tokens back."""
+        rules, n = self.rules, self._count
+        stuck = len(self._recent) == rules.stuck_window and len(set(self._recent)) <= rules.stuck_sounds
+        if self._sign == "stuck" and not stuck:
+            self._sign = ""  # a pause, and speech goes on
+        at_end, long = self._ended is not None, n > self._longest
+        if self._ended is not None:
+            late = n > max(self._ended + rules.last_word, self._usual)
+        else:
+            late = long
+        # Where no head follows, a full stop inside the text may look like its end to T3 as well.
+        alone = not self._follows and self._one_sentence and n >= self._shortest
+        if stop >= rules.stop_sure and (at_end or long or alone):
+            self._release_up_to_peak(stop)
+            self._hold("missed stop", rules.patience_sure if at_end else rules.patience)
+        elif stop >= rules.stop_hint and (at_end or long):
+            self._hold("possible stop", rules.patience)
+        elif late:
+            self._hold("too long", rules.patience)
+        elif stuck:
+            self._hold("stuck", rules.patience if at_end else rules.patience_inside)
+
+    def _hold(self, sign: str, patience: int) -> None:
+        """Hold from now on; a later sign may shorten the patience, never lengthen it."""
+        if not self._sign or len(self._held) + patience < self._patience:
+            self._sign, self._patience = sign, len(self._held) + patience
+
+    def _release_up_to_peak(self, stop: float) -> None:
+        """Speech ended where the stop token was likeliest: what came between a first hint of it and that is speech."""
+        rising = self._sign == "missed stop" and stop > self._peak + 0.2 and len(self._held) <= self.rules.rise
+        if self._sign == "possible stop" or rising:
+            self._passing += self._release()
+            self._sign = ""
+        if not self._sign:
+            self._peak = stop
+
+
+def spoken_length(text: str) -> int:
+    """Characters as they are spoken.
+
+    Figures, capitals and signs stand for words, marks for pauses, a tag such as ``[laugh]`` for a sound of some
+    seconds, a Chinese or Japanese character for a syllable or two.
+    """
+    text, tags = re.subn(r"\[[^\[\]]*\]", "", text)
+    text = re.sub(r"\s+", " ", text)
+    signs = sum(c.isdigit() or c in "$€£%&@#+=/" for c in text)
+    spelled = sum(len(word) for word in re.findall(r"\b[A-Z]{2,}\b", text))
+    marks = len(re.findall(r"[.!?…,;:()\"–—-]", text))
+    wide = sum(ord(c) > 0x2E7F for c in text)
+    return len(text) + 5 * signs + 4 * (spelled + wide) + 3 * marks + 20 * tags
