@@ -21,14 +21,16 @@ from typing import Literal
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from .hub import REPOSITORIES
+
 LOCK = Path(__file__).parent.parent / "requirements.lock"  # there in a checkout, not in an installed wheel
 INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLAYERS = ("aplay", "paplay", "play", "ffplay", "afplay", "pw-play")  # those that loudspeaker.py knows
-# Checkpoints that the stock loader keeps in the Hugging Face cache: name, repository, and the files load() needs.
+# Checkpoints that load() keeps in the Hugging Face cache: name, repository, and files it needs.
 CACHED_CHECKPOINTS = {
-    "turbo": ("ResembleAI/chatterbox-turbo", ("t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt")),
-    "nano": ("ResembleAI/chatterbox-nano", ("t3_nano_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt")),
+    "turbo": (REPOSITORIES["turbo"], ("t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt")),
+    "nano": (REPOSITORIES["nano"], ("t3_nano_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt")),
 }
 
 State = Literal["ok", "note", "fault"]
@@ -217,9 +219,9 @@ def _cached(name: str, repository: str, files: Sequence[str]) -> Finding:
     missing = [file for file, path in paths.items() if not isinstance(path, str)]
     if not missing:
         folder = Path(str(paths[files[0]])).parent
-        return Finding("Checkpoints", name, "ok", f"load({str(folder)!r})")
+        return Finding("Checkpoints", name, "ok", f"load({name!r}), from {folder}")
     found = "not in the Hugging Face cache" if len(missing) == len(files) else f"cache lacks {', '.join(missing)}"
-    return Finding("Checkpoints", name, "note", found, f"optional; with a network: hf download {repository}")
+    return Finding("Checkpoints", name, "note", found, f"optional; with a network: load({name!r}) fetches {repository}")
 
 
 def _program(name: str, commands: Sequence[str], advice: str) -> Finding:
@@ -240,11 +242,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the findings as they come.
 
     Returns:
-        Exit code: 0 when streamtts can speak, 1 when something it needs is missing or broken.
+        Exit code: 0 when streamtts can speak, 1 when something it needs is missing or broken (with ``--model``: when
+        a comparison fails).
     """
     parser = argparse.ArgumentParser(prog="streamtts doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON list")
-    as_json = parser.parse_args(arguments).json
+    parser.add_argument("--model", metavar="NAME", help="try out a checkpoint instead: mini, turbo, nano or a folder")
+    parser.add_argument("--device", default="auto", help="with --model: cpu, cuda or mps")
+    parser.add_argument("--max-tokens", type=int, default=1000, metavar="N", help="with --model: stop after N tokens")
+    parser.add_argument("--out", metavar="FILE", help="with --model: write what it said as a WAV file")
+    options = parser.parse_args(arguments)
+    if options.model:
+        from .settings import Settings
+        from .trial import try_out
+
+        return try_out(options.model, options.device, options.out, Settings(max_tokens=options.max_tokens))
+    as_json = options.json
     findings = []
     topic = ""
     for finding in examine():

