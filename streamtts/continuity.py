@@ -51,6 +51,11 @@ class PlaybackReport:
     verdict: Verdict = Verdict.NOT_MEASURED
     reason: str = ""
 
+    @property
+    def ends_ms(self) -> float:
+        """When the player has played everything, on the clock of the arrivals; 0 without audio."""
+        return (self.ttfa_ms or 0.0) + self.audio_ms + (self.max_shortfall_ms or 0.0)
+
     def as_dict(self) -> dict[str, Any]:
         """Everything by name, ready for JSON; the grades as ``c50``, ``c100``, ``c200``."""
         fields = {k: v for k, v in vars(self).items() if k not in ("grades", "stalls")}

@@ -29,8 +29,8 @@ LONGEST_MS = 200.0  # the crossfade setting's own upper end
 class Overlap:
     """Chunks of policy ``none``, decoded apart and kept, and their overlap-add for any crossfade.
 
-    Mixing gives sample for sample what `redecode` gives with the same settings: the chunk before a crossfade is
-    rendered as many tokens further as that crossfade needs, and each such rendering is made once, when first asked for.
+    Mixing gives sample for sample what `redecode` gives with the same settings without a watermark: the chunk before is
+    rendered as many tokens further as the crossfade needs, and each such rendering is made once, when first asked for.
 
     Args:
         model: From `streamtts.load`.
@@ -41,7 +41,7 @@ class Overlap:
 
     def __init__(self, model: Model, tokens: Sequence[int], voice: str, settings: Settings) -> None:
         self._model, self._voice, self._tokens = model, model.voice(voice), list(tokens)
-        self.settings = settings.replace(policy="none")
+        self.settings = settings.replace(policy="none", watermark=False)
         self._renderings: dict[int, list[Samples]] = {}  # by tokens rendered further: raw audio of every chunk
         self._lock = threading.Lock()
 

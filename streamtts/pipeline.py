@@ -105,7 +105,7 @@ def rendered_tokens(settings: Settings, start: int, stop: int, total: int, lag_t
 
 
 def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int) -> Costs:
-    """Costs from a stream's chunks, by least squares for S3Gen and averages for the rest.
+    """Costs from a stream's chunks: a line through S3Gen's times, averages for the rest.
 
     Args:
         chunks: Three or more, of policy ``window``.
@@ -120,15 +120,25 @@ def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int)
     total = chunks[-1].tokens[1]
     tokens = [rendered_tokens(settings, *c.tokens, total, lag_tokens) for c in chunks]
     s3gen = [c.stage_ms["s3gen"] for c in chunks]
-    per_token, per_call = np.polyfit(tokens, s3gen, 1) if len(set(tokens)) > 1 else (0.0, float(np.mean(s3gen)))
+    per_token, per_call = _line(tokens, s3gen)
     t3_token = sum(c.stage_ms["t3"] for c in chunks[1:]) / max(total - chunks[0].tokens[1], 1)
     return Costs(
         t3_first_ms=max(chunks[0].stage_ms["t3"] - chunks[0].tokens[1] * t3_token, 0.0),
         t3_token_ms=t3_token,
-        s3gen_call_ms=max(float(per_call), 0.0),
-        s3gen_token_ms=max(float(per_token), 0.0),
+        s3gen_call_ms=max(per_call, 0.0),
+        s3gen_token_ms=max(per_token, 0.0),
         hift_token_ms=sum(c.stage_ms["hift"] for c in chunks) / total,
     )
+
+
+def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Slope and height of the line by Theil and Sen: a pass that was interrupted does not bend it."""
+    if len(set(x)) < 2:
+        return 0.0, float(np.median(y))
+    from scipy.stats import theilslopes
+
+    slope, height, *_ = theilslopes(y, x)
+    return float(slope), float(height)
 
 
 def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -> Run:

@@ -21,7 +21,7 @@ def test_chunks_in_time_are_continuous() -> None:
     report = playback([(200, 12_000), (600, 12_000), (1_200, 12_000)])
     assert report.verdict is Verdict.CLEAN and report.continuous and report.stalls == ()
     assert (report.ttfa_ms, report.total_ms, report.audio_ms) == (200, 1_200, 1_500)
-    assert report.rtf == pytest.approx(0.8) and report.max_shortfall_ms == 0
+    assert report.ends_ms == 1_700 and report.rtf == pytest.approx(0.8) and report.max_shortfall_ms == 0
     assert report.grades == {50: True, 100: True, 200: True}
 
 

@@ -8,7 +8,9 @@ import pytest
 import streamtts
 from streamtts.lab import Overlap
 
-SETTINGS = streamtts.Settings(first_chunk_tokens=5, tokens_per_chunk=7, policy="none", parallel=False, seed=4)
+SETTINGS = streamtts.Settings(
+    first_chunk_tokens=5, tokens_per_chunk=7, policy="none", parallel=False, seed=4, watermark=False
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,206 @@
+"""Notebook 03's sweep: settings to try, progress and cancel, the trade-off, and one button that keeps a setting."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+import numpy as np
+
+from ..errors import StreamTTSError
+from ..plots import ThemeName, heat_map, to_png, trade_off
+from ..presets import save_preset
+from ..settings import Settings
+from ..tune import TEXTS, Trial, grid_settings, options_of, prepare, recommend, sweep, table
+from ..tuning_report import QUALITY
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..loader import Model
+
+log = logging.getLogger("streamtts.widgets")
+
+_AXES = {
+    "left_context_tokens": ("left context", "0, 10, 25, 50"),
+    "lookahead_tokens": ("lookahead", "0, 3"),
+    "tokens_per_chunk": ("chunk size", "10"),
+}
+CLOSE_SECONDS = 10.0
+
+_open: list[SweepPanel] = []  # this kernel's panel, so that a re-run cell replaces it
+
+
+def sweep_panel(model: Model, texts: Sequence[str] = TEXTS[:2], theme: ThemeName = "light") -> SweepPanel:
+    """The panel to display in a cell; the one that this kernel opened before is closed first."""
+    while _open:
+        _open.pop().close()
+    panel = SweepPanel(model, texts, theme)
+    _open.append(panel)
+    return panel
+
+
+class SweepPanel(ipywidgets.VBox):
+    """Try a grid of settings in a worker thread; choose one; keep it as a preset.
+
+    Attributes:
+        trials: What was measured so far.
+        chosen: The settings kept last, or ``None``.
+    """
+
+    def __init__(self, model: Model, texts: Sequence[str], theme: ThemeName = "light") -> None:
+        self.model, self.texts, self.theme = model, list(texts), theme
+        self.trials: list[Trial] = []
+        self.chosen: Settings | None = None
+        self._stop = threading.Event()
+        self._worker = Worker("streamtts-sweep")
+        self.axes = {name: _field(name, caption, values) for name, (caption, values) in _AXES.items()}
+        self.start = ipywidgets.Button(description="Sweep", button_style="primary")
+        self.cancel = ipywidgets.Button(description="Cancel", disabled=True)
+        self.progress = ipywidgets.IntProgress(description="", layout={"width": "320px"})
+        self.words = ipywidgets.HTML("Values with a comma between; every combination is spoken and measured.")
+        self.picture = ipywidgets.Image(format="png", layout={"max_width": "900px", "display": "none"})
+        self.heat = ipywidgets.Image(format="png", layout={"max_width": "900px", "display": "none"})
+        self.numbers = ipywidgets.HTML()
+        self.choice = ipywidgets.Dropdown(description="setting", layout={"width": "420px"}, disabled=True)
+        self.name = ipywidgets.Text("tuned", description="preset", layout={"width": "220px"})
+        self.use = ipywidgets.Button(description="Use this setting", disabled=True)
+        self.start.on_click(lambda _button: self.run())
+        self.cancel.on_click(lambda _button: self._stop.set())
+        self.use.on_click(lambda _button: self.keep())
+        rows = [
+            ipywidgets.HBox(list(self.axes.values()), layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([self.start, self.cancel, self.progress]),
+            self.words,
+            self.picture,
+            self.heat,
+            ipywidgets.HBox([self.choice, self.name, self.use], layout={"flex_flow": "row wrap"}),
+            self.numbers,
+        ]
+        super().__init__(rows, layout={"max_width": "940px"})
+
+    def run(self) -> None:
+        """Begin the sweep of what the fields hold. Returns at once."""
+        try:
+            settings = grid_settings({name: _values(name, box.value) for name, box in self.axes.items()}, Settings())
+        except StreamTTSError as fault:
+            self.words.value = f"<b>{html.escape(fault.message)}</b>"
+            return
+        self._stop.clear()
+        self.start.disabled, self.cancel.disabled = True, False
+        self.progress.max, self.progress.value = len(settings), 0
+        self._worker.submit(lambda: self._sweep(settings))
+
+    def wait(self) -> None:
+        """Block until the sweep has ended. Not for the kernel's own callbacks."""
+        done = threading.Event()
+        self._worker.submit(done.set)
+        done.wait()
+
+    def keep(self) -> None:
+        """Save the setting in the dropdown under the preset's name, and remember it as ``chosen``."""
+        trial = next(t for t in self.trials if t.label == self.choice.value)
+        try:
+            measured = {**trial.as_dict(), "engine": self.model.engine, "texts": self.texts}
+            path = save_preset(self.name.value, trial.settings, measured)
+        except (StreamTTSError, OSError) as fault:
+            self.words.value = f"<b>{html.escape(str(fault))}</b>"
+            return
+        self.chosen = trial.settings
+        kept = f"kept as preset <b>{html.escape(self.name.value)}</b> in {html.escape(str(path))}"
+        self.words.value = f"{html.escape(trial.label)}: {kept}"
+
+    def close(self) -> None:
+        """Cancel what runs, end the worker, take the widgets away."""
+        self._stop.set()
+        self._worker.close(CLOSE_SECONDS)
+        super().close()
+
+    # ---- in the worker ---------------------------------------------------------------------------------------------
+
+    def _sweep(self, settings: dict[str, Settings]) -> None:
+        try:
+            self._say("speaking each text once, and decoding it at once for comparison …")
+            spoken = prepare(self.model, self.texts, Settings())
+            self.trials = []
+            for trial in sweep(self.model, spoken, settings, cancelled=self._stop.is_set):
+                self.trials.append(trial)
+                self.progress.value = len(self.trials)
+                self._say(f"{len(self.trials)} of {len(settings)}: {trial.label}")
+            self._show(len(settings))
+        except Exception as fault:  # the panel is where a person looks, not the log
+            log.debug("sweep failed", exc_info=True)
+            self._say(f"the sweep failed: {type(fault).__name__}: {fault}")
+        finally:
+            self.start.disabled, self.cancel.disabled = False, True
+
+    def _show(self, wanted: int) -> None:
+        best, why = recommend(self.trials)
+        ended = "" if len(self.trials) == wanted else f"cancelled after {len(self.trials)} of {wanted}; "
+        self._say(f"{ended}{'recommended: ' + best.label if best else 'nothing recommended'} ({why})")
+        self.choice.options = [t.label for t in self.trials]
+        if best is not None:
+            self.choice.value = best.label
+        self.choice.disabled = self.use.disabled = not self.trials
+        if self.trials:
+            label = best.label if best else None
+            figure = trade_off(options_of(self.trials), quality_label=QUALITY, chosen=label, theme=self.theme)
+            _put(self.picture, to_png(figure))
+            _put(self.heat, to_png(self._heat_map()))
+            self.numbers.value = f"<pre>{html.escape(table(self.trials))}</pre>"
+
+    def _heat_map(self) -> Any:
+        """Distance to one-shot by left context and lookahead, the best of the other settings in each field."""
+        rows = sorted({t.settings.lookahead_tokens for t in self.trials})
+        columns = sorted({t.settings.left_context_tokens for t in self.trials})
+        values = np.full((len(rows), len(columns)), np.nan)
+        for t in self.trials:
+            if t.log_mel_db is not None:
+                at = rows.index(t.settings.lookahead_tokens), columns.index(t.settings.left_context_tokens)
+                values[at] = np.nanmin([values[at], t.log_mel_db])
+        return heat_map(
+            values,
+            [str(r) for r in rows],
+            [str(c) for c in columns],
+            row_label="lookahead (tokens)",
+            column_label="left context (tokens of 40 ms)",
+            value_label=f"{QUALITY}, lower is better",
+            theme=self.theme,
+        )
+
+    def _say(self, text: str) -> None:
+        self.words.value = html.escape(text)
+
+
+def _field(name: str, caption: str, values: str) -> ipywidgets.Text:
+    return ipywidgets.Text(
+        values,
+        description=caption,
+        tooltip=f"{name}: values, comma between",
+        layout={"width": "300px"},
+        style={"description_width": "96px"},
+    )
+
+
+def _put(image: ipywidgets.Image, png: bytes) -> None:
+    image.value = png
+    image.layout.display = ""
+
+
+def _values(name: str, text: str) -> list[Any]:
+    """``0, 10, 25`` as a list.
+
+    Raises:
+        StreamTTSError: ``bad_value`` when it is none.
+    """
+    try:
+        values = json.loads(f"[{text}]")
+    except json.JSONDecodeError:
+        values = []
+    if not values:
+        raise StreamTTSError("bad_value", f"{name} holds {text!r}; it takes numbers with a comma between", field=name)
+    return list(values)
