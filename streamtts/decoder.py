@@ -79,6 +79,7 @@ class Decoder:
         self._stops = iter(()) if one_shot else chunk_stops(settings)
         self._stop = next(self._stops, None)
         self._done = 0  # tokens handed out as audio
+        voice = voice.cut(settings.prompt_seconds)
         isolated = settings.policy == "none" and not one_shot
         self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, one_shot)
         self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None

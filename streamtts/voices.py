@@ -12,6 +12,7 @@ from torch import Tensor
 from .errors import CheckpointError
 from .settings import FRAMES_PER_TOKEN, TOKEN_RATE
 
+MIN_PROMPT_TOKENS = 25  # 1 s
 DEFAULT_VOICE = "default"  # the checkpoint's built-in voice
 
 
@@ -47,20 +48,25 @@ class Voice:
         self._made: dict[str, Any] = {}
         self._lock = threading.RLock()  # what is made once may need another thing made once
 
-    def prompt(self, seconds: float) -> tuple[Tensor, Tensor]:
-        """The head of the voice prompt that S3Gen decodes with.
+    def cut(self, seconds: float) -> Voice:
+        """The same voice with a shorter S3Gen prompt, made once per length; this voice where it is no longer.
 
         A shorter prompt costs less in every decode and carries less of the voice. The cut is on a token boundary, and
         the first part is kept, as stock code keeps the first 10 s of a clip.
 
         Args:
-            seconds: How much of it; all of it where that is less.
-
-        Returns:
-            Tokens (1, n) and their log-mel frames (1, 2n, 80); n is at least 1.
+            seconds: How much of the prompt to keep.
         """
-        n = max(1, round(seconds * TOKEN_RATE))
-        return self.prompt_tokens[:, :n], self.prompt_mel[:, : n * FRAMES_PER_TOKEN]
+        n = max(MIN_PROMPT_TOKENS, round(seconds * TOKEN_RATE))
+        if n >= self.prompt_tokens.shape[1]:
+            return self
+        gen = {
+            "prompt_token": self.prompt_tokens[:, :n],
+            "prompt_feat": self.prompt_mel[:, : n * FRAMES_PER_TOKEN],
+            "embedding": self.xvector,
+        }
+        shorter: Voice = self.once(f"cut {n}", lambda: Voice(self.name, self.t3_cond, gen))
+        return shorter
 
     def once(self, key: str, make: Any) -> Any:
         """What ``make()`` returns, computed at the first call for this key and kept with the voice."""

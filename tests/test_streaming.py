@@ -265,3 +265,21 @@ def test_decode_tokens_needs_no_more_than_the_voice_and_noise(model, tokens):
     frames = model.voice().prompt_mel.shape[1] + 2 * len(tokens)
     mel = decode_tokens(model.tts.s3gen, model.voice(), tokens, torch.zeros(80, frames))
     assert mel.shape == (1, 80, 2 * len(tokens))
+
+
+@pytest.mark.parametrize("policy", ["none", "window", "cached"])
+def test_a_shorter_voice_prompt_costs_less_and_still_speaks(model, tokens, policy, monkeypatch):
+    positions = []
+    embed = type(model.tts.s3gen.flow.input_embedding).forward
+    monkeypatch.setattr(
+        type(model.tts.s3gen.flow.input_embedding),
+        "forward",
+        lambda self, x: positions.append(x.shape[1]) or embed(self, x),
+    )
+    whole = streamtts.redecode(model, tokens, settings=Settings(policy=policy)).collect()
+    costs = sum(positions)
+    positions.clear()
+    short = streamtts.redecode(model, tokens, settings=Settings(policy=policy, prompt_seconds=1)).collect()
+    assert sum(positions) < costs or policy == "cached"  # whose prompt was computed before
+    assert len(short.samples) == len(whole.samples)
+    assert not np.array_equal(short.samples, whole.samples)

@@ -1,0 +1,91 @@
+"""A long utterance costs per chunk what a short one does, and many utterances leave nothing behind."""
+
+import gc
+
+import numpy as np
+import psutil
+import pytest
+
+import streamtts
+from streamtts import Settings, cached, s3gen
+from streamtts.decoder import Decoder
+
+
+@pytest.fixture
+def long_tokens():
+    return np.random.default_rng(0).integers(0, 6561, 600).tolist()
+
+
+FIXED = {"first_chunk_tokens": 10, "tokens_per_chunk": 10, "chunk_growth": 1.0}
+
+
+@pytest.mark.parametrize("policy", ["none", "window", "cached"])
+def test_the_fiftieth_chunk_puts_as_many_positions_through_s3gen_as_the_fifth(model, long_tokens, policy, monkeypatch):
+    """Work is counted in positions, not in time: positions are what encoder and estimator are paid by."""
+    positions = []
+    estimator = type(model.tts.s3gen.flow.decoder.estimator)
+    forward, estimate = estimator.forward, cached._Blocks.estimate
+
+    def counted(self, x, *args, **kwargs):
+        positions.append(x.shape[2])
+        return forward(self, x, *args, **kwargs)
+
+    def counted_cached(self, state, step, x, *args):
+        positions.append(x.shape[2])
+        return estimate(self, state, step, x, *args)
+
+    monkeypatch.setattr(estimator, "forward", counted)
+    monkeypatch.setattr(cached._Blocks, "estimate", counted_cached)
+    list(streamtts.redecode(model, long_tokens, settings=Settings(policy=policy, **FIXED)))
+    per_chunk = np.array(positions).reshape(-1, s3gen.FLOW_STEPS).sum(1)
+    assert len(per_chunk) >= 50
+    assert per_chunk[49] == per_chunk[8] <= per_chunk[8:55].max()
+
+
+@pytest.mark.parametrize("policy", ["window", "cached"])
+def test_a_decoder_holds_as_much_after_the_fiftieth_chunk_as_after_the_tenth(model, long_tokens, policy):
+    def held(value, seen):
+        """Bytes of all tensors and arrays that the decoder's own objects reach, shared model and voice aside."""
+        if id(value) in seen or value is model or isinstance(value, (str, int, float, streamtts.Settings)):
+            return 0
+        seen.add(id(value))
+        if hasattr(value, "untyped_storage"):
+            return value.untyped_storage().nbytes()
+        if isinstance(value, np.ndarray):
+            return value.nbytes
+        if isinstance(value, dict):
+            return sum(held(v, seen) for v in value.values())
+        if isinstance(value, (list, tuple)):
+            return sum(held(v, seen) for v in value) if len(value) < 500 else 0
+        if type(value).__module__.startswith("streamtts"):
+            return held(vars(value), seen)
+        return 0
+
+    shared = [*model.tts.s3gen.parameters(), *model.tts.s3gen.buffers()]
+    decoder = Decoder(model, model.voice(), Settings(policy=policy, **FIXED))
+    sizes = []
+    for i in range(0, 600, 10):
+        list(decoder.feed(long_tokens[i : i + 10], last=i == 590))
+        if i < 590:
+            seen = {id(t) for t in shared} | {id(model.voice())}
+            sizes.append(held(decoder, seen))
+    assert sizes[10] > 0
+    assert max(sizes[40:]) <= 1.1 * max(sizes[10:20])
+
+
+@pytest.mark.slow
+def test_two_hundred_utterances_leave_no_memory_behind(model):
+    process = psutil.Process()
+    settings = [Settings(policy=policy, max_tokens=12) for policy in ("window", "cached")]
+
+    def speak(n):
+        for i in range(n):
+            stream = streamtts.stream(model, "Yes, of course.", settings=settings[i % 2])
+            for chunk in stream:
+                if i % 5 == 0 and chunk.index == 0:
+                    stream.cancel()
+        gc.collect()
+        return process.memory_info().rss
+
+    warm = speak(40)
+    assert speak(160) - warm < 24 * 2**20
