@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import Protocol
 
 from pydantic import BaseModel
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from .audio import pcm16
@@ -20,6 +20,30 @@ from .speaking import Frame, Speech
 from .telemetry import Telemetry
 
 log = logging.getLogger("streamtts.server")
+
+
+class Transport(Protocol):
+    """What lies under a socket."""
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+
+
+class Socket(Protocol):
+    """What a conversation needs of a WebSocket; websockets' own connections are one."""
+
+    @property
+    def transport(self) -> Transport:
+        """What lies under it."""
+
+    async def recv(self) -> str | bytes:
+        """The next frame; raises ``ConnectionClosed``."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a frame, waiting while the reader is behind; raises ``ConnectionClosed``."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close it in the proper way."""
 
 
 class ReaderGone(Exception):
@@ -36,7 +60,7 @@ class Link:
         answering: Answers on their way: a connection that waits for one is not idle.
     """
 
-    def __init__(self, socket: ServerConnection, endpoint: str, limits: ServerLimits, telemetry: Telemetry) -> None:
+    def __init__(self, socket: Socket, endpoint: str, limits: ServerLimits, telemetry: Telemetry) -> None:
         self.endpoint, self.limits, self.telemetry = endpoint, limits, telemetry
         self.answering = 0
         self._last_active = self._next_read = time.monotonic()

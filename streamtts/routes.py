@@ -87,11 +87,7 @@ class Routes:
         return self._token is not None and urlsplit(origin).netloc == request.headers.get("Host")
 
     def _known(self, request: Request, query: str) -> bool:
-        if self._token is None:
-            return True
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        given = given or parse_qs(query).get("token", [""])[0]
-        return hmac.compare_digest(given.encode(), self._token.encode())
+        return token_known(self._token, request.headers.get("Authorization", ""), query)
 
     def _refusal(self, status: HTTPStatus, code: str, message: str) -> Response:
         self._refused(code)
@@ -120,6 +116,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def token_known(token: str | None, authorization: str, query: str) -> bool:
+    """Whether the header or the query string holds the token, if one is asked for."""
+    if token is None:
+        return True
+    given = authorization.removeprefix("Bearer ").strip() or parse_qs(query).get("token", [""])[0]
+    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def check_token(host: str, token: str | None) -> None:
