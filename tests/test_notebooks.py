@@ -1,28 +1,102 @@
-"""Every notebook runs from top to bottom in a fresh kernel, and is committed without outputs."""
+"""The notebooks: short cells with a story between them, no outputs in git, and every cell runs, twice."""
 
 from __future__ import annotations
 
+import ast
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LONGEST_CELL = 15  # lines
+
+notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code(cells: Any) -> list[str]:
+    return [cell.source for cell in cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks() -> None:
+    assert "01_stream" in [path.stem for path in NOTEBOOKS]
+
+
+@notebook
+def test_it_is_a_valid_notebook_without_outputs(path: Path) -> None:
+    book = read(path)
+    nbformat.validate(book)
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None, "strip outputs before committing"
+
+
+@notebook
+def test_cells_are_calls_and_not_implementations(path: Path) -> None:
+    for source in code(read(path).cells):
+        assert len(source.splitlines()) <= LONGEST_CELL, source
+        assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(ast.parse(source))), source
+
+
+@notebook
+def test_text_comes_before_code_and_says_what_to_try(path: Path) -> None:
+    cells = read(path).cells
+    assert cells[0].cell_type == "markdown"
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "try" in prose.lower() and "look for" in prose.lower()
+
+
+@pytest.fixture
+def kernel(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotebookClient]:
+    """A kernel with the notebook's cells loaded, in an empty folder, stopped at the end."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    book = read(request.param)
+    client = NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    with client.setup_kernel():
+        yield client
+
+
+def run_all(client: NotebookClient) -> None:
+    for index, cell in enumerate(client.nb.cells):
+        client.execute_cell(cell, index)
+
+
+def ask(client: NotebookClient, expression: str) -> Any:
+    """The value of a literal-valued expression in the kernel."""
+    cell = nbformat.v4.new_code_cell(expression)
+    client.nb.cells.append(cell)
+    try:
+        client.execute_cell(cell, len(client.nb.cells) - 1)
+    finally:
+        client.nb.cells.pop()
+    return ast.literal_eval(cell.outputs[-1]["data"]["text/plain"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, tmp_path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+@pytest.mark.parametrize("kernel", NOTEBOOKS, ids=lambda path: path.stem, indirect=True)
+def test_every_cell_runs_from_top_to_bottom(kernel: NotebookClient) -> None:
+    run_all(kernel)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_tells_a_story_in_short_cells(path: Path) -> None:
-    cells = nbformat.read(path, as_version=4).cells
-    assert cells[0].cell_type == "markdown"
-    for cell in cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == [] and cell.execution_count is None
-            assert len(cell.source.splitlines()) <= 15 and "class " not in cell.source
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [ROOT / "notebooks" / "01_stream.ipynb"], ids=["01_stream"], indirect=True)
+def test_running_all_twice_replaces_what_the_first_run_started(kernel: NotebookClient) -> None:
+    threads = "sorted(t.name for t in __import__('threading').enumerate() if t.name.startswith('streamtts'))"
+    run_all(kernel)
+    ask(kernel, "(panel.server.launch(), panel.speak(), panel.server.handle.port)")
+    ask(kernel, "[globals().update(first=panel, server=panel.server.handle)]")
+    run_all(kernel)
+    assert ask(kernel, threads) == ["streamtts-compare", "streamtts-speak"]
+    assert ask(kernel, "[first is not panel, first.busy, server.state]") == [True, False, "stopped"]
+    ask(kernel, "[panel.speak()]")
+    assert ask(kernel, "[panel.wait(), panel.last.stats.chunks > 1, panel.null_db < 0]") == [None, True, True]

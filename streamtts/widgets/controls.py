@@ -54,7 +54,9 @@ class Controls(ipywidgets.VBox):
             style=_STYLE,
             layout=_LAYOUT,
         )
-        reset = ipywidgets.Button(description="Defaults", tooltip="every slider back to where it was", layout={"width": "auto"})
+        reset = ipywidgets.Button(
+            description="Defaults", tooltip="every slider back to where it was", layout={"width": "auto"}
+        )
         reset.on_click(lambda _button: self.reset())
         grid = ipywidgets.GridBox(
             [*self.inputs.values(), self.prebuffer],

@@ -67,7 +67,6 @@ class SpeakPanel(ipywidgets.VBox):
     Attributes:
         last: The last utterance that was spoken to its end, or ``None``.
         stats: Figures of the newest utterance, growing while it is generated, or ``None`` before the first.
-        null_db: Null test of ``last`` against one-shot in dB, or ``None`` while that is not measured.
     """
 
     def __init__(self, model: Model, text: str = HELLO, settings: Settings | None = None) -> None:
@@ -91,6 +90,7 @@ class SpeakPanel(ipywidgets.VBox):
 
     @property
     def null_db(self) -> float | None:
+        """Null test of ``last`` against one-shot in dB, or ``None`` while that is not measured."""
         return self.seams.null_db
 
     @property
@@ -149,11 +149,15 @@ class SpeakPanel(ipywidgets.VBox):
             self.player.error(utterance, fault)
             return
         if message["type"] == "speak":
-            text = message.get("text", "")
-            self._speaking.submit(lambda: self._say(turn, lambda: stream(self.model, text, turn.voice, turn.settings)))
+
+            def start() -> Stream:
+                return stream(self.model, message.get("text", ""), turn.voice, turn.settings)
         else:
-            tokens = self._tokens
-            self._speaking.submit(lambda: self._say(turn, lambda: redecode(self.model, tokens, turn.voice, turn.settings)))
+            # The tokens of when it is their turn: what this press interrupts counts as said last.
+            def start() -> Stream:
+                return redecode(self.model, self._tokens, turn.voice, turn.settings)
+
+        self._speaking.submit(lambda: self._say(turn, start))
 
     def _next_turn(self) -> int:
         """What is being spoken now is over; the number of what comes next."""
@@ -191,7 +195,7 @@ class SpeakPanel(ipywidgets.VBox):
             speech = self._stream = start()
         self.stats = speech.stats
         self.player.begin(turn.utterance, self.controls.prebuffer_ms)
-        chunks, seams = [np.zeros(0, np.float32)], []
+        chunks, seams = [np.zeros(0, np.float32)], list[int]()
         for chunk in speech:
             self.player.audio(turn.utterance, chunk)
             chunks.append(chunk.samples)

@@ -65,10 +65,10 @@ def _figures(made: Utterance, null_db: float | None) -> str:
     """What was compared, and how far apart the two are."""
     s = made.stats.settings
     null = "not measured" if null_db is None else f"{null_db:.1f} dB"
-    context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}" if s["policy"] != "none" else ""
+    context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}"
     return (
         f"<b>Stream against one-shot: null test {null}</b> (energy of the difference over energy of one-shot; lower is "
-        f"closer)<br>policy {s['policy']}{context}, crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}, "
-        f"chunks of {s['first_chunk_tokens']}, then {s['tokens_per_chunk']} tokens growing by {s['chunk_growth']:g}, "
-        f"seed {s['seed']}"
+        f"closer)<br>policy {s['policy']}{context if s['policy'] == 'window' else ''}, "
+        f"crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}, chunks of {s['first_chunk_tokens']}, then "
+        f"{s['tokens_per_chunk']} tokens growing by {s['chunk_growth']:g}, seed {s['seed']}"
     )

@@ -87,6 +87,6 @@ class ServerRow(anywidget.AnyWidget):
 def _one_line(text: str, longest: int = 80) -> str:
     """The first words of a text: a command to copy stays on one line."""
     words = " ".join(text.split())
-    if len(words) <= longest:
-        return words
-    return words[:longest].rsplit(" ", 1)[0]
+    if len(words) > longest:
+        words = words[:longest].rsplit(" ", 1)[0]
+    return f" {words}" if words.startswith("-") else words or "Hello"  # a leading dash would read as an option

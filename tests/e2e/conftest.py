@@ -63,7 +63,8 @@ TAP = """
       tap.contexts += 1;
       tap.rate = this.sampleRate;
       if (this.audioWorklet) {
-        this.tapReady = this.audioWorklet.addModule(URL.createObjectURL(new Blob([recorder], { type: "text/javascript" })));
+        const url = URL.createObjectURL(new Blob([recorder], { type: "text/javascript" }));
+        this.tapReady = this.audioWorklet.addModule(url);
       }
     }
   };
@@ -72,7 +73,8 @@ TAP = """
     const result = connect.call(this, target, ...rest);
     if (target instanceof AudioDestinationNode && this.context.tapReady) {
       this.context.tapReady.then(() => {
-        const node = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+        const mono = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
+        const node = new AudioWorkletNode(this.context, "tap", mono);
         node.port.onmessage = ({ data }) => { for (const v of data) tap.samples.push(v); };
         connect.call(this, node);
       });
@@ -172,7 +174,11 @@ class Kernel:
     def ask(self, expression: str) -> Any:
         """The value of a Python expression in the kernel, by way of JSON."""
         reply = self.client.execute(
-            "", silent=True, user_expressions={"answer": f"__import__('json').dumps({expression})"}, reply=True, timeout=120
+            "",
+            silent=True,
+            user_expressions={"answer": f"__import__('json').dumps({expression})"},
+            reply=True,
+            timeout=120,
         )
         answer = reply["content"]["user_expressions"]["answer"]
         assert answer["status"] == "ok", answer

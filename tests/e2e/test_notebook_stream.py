@@ -81,7 +81,8 @@ class Panel:
 
 
 def run_all(page: Page) -> None:
-    page.evaluate("document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt').forEach((p) => (p.dataset.was = p.innerText))")
+    prompts = page.locator(".jp-CodeCell .jp-InputArea-prompt")
+    prompts.evaluate_all("(all) => all.forEach((p) => (p.dataset.was = p.innerText))")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(
@@ -102,7 +103,7 @@ def open_notebook(page: Page, lab: Lab, host: str = "127.0.0.1") -> None:
     page.goto(lab.url(NOTEBOOK, host))
     page.locator(".jp-Notebook").wait_for()
     lab.wait_for_kernel(NOTEBOOK)
-    page.locator(".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=120_000)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,9 @@ def test_stop_silences_the_page_and_ends_generation(panel: Panel) -> None:
     assert panel.button("Stop").is_disabled()
 
 
-@pytest.mark.parametrize(("text", "code"), [("   ", "text_empty"), ("🙂🙂", "text_empty"), ("word " * 4_000, "text_too_long")])
+@pytest.mark.parametrize(
+    ("text", "code"), [("   ", "text_empty"), ("🙂🙂", "text_empty"), ("word " * 4_000, "text_too_long")]
+)
 def test_a_text_that_cannot_be_spoken_shows_its_error_in_the_panel(panel: Panel, text: str, code: str) -> None:
     panel.speak(text)
     panel.state("Failed")

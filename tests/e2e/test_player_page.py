@@ -145,7 +145,9 @@ def test_every_sample_leaves_the_page_once_and_unchanged(page: Page, site: str) 
 
 
 @pytest.mark.parametrize("device_rate", [44_100, 48_000, 16_000])
-def test_another_output_rate_is_resampled_without_a_mark_at_chunk_boundaries(page: Page, site: str, device_rate: int) -> None:
+def test_another_output_rate_is_resampled_without_a_mark_at_chunk_boundaries(
+    page: Page, site: str, device_rate: int
+) -> None:
     pcm = tone(1.0)
     play(open_host(page, site, device_rate), pcm)
     page.wait_for_timeout(200)
