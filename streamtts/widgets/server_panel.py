@@ -1,0 +1,98 @@
+"""Notebook 05's panel: the server inside this kernel, how many clients it has, and its log, live."""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import ipywidgets
+
+from .server_row import ServerRow
+
+if TYPE_CHECKING:
+    from ..loader import Model
+
+LINES = 200  # of log kept
+EVERY_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
+
+_open: list[ServerPanel] = []  # this kernel's panel, so that a re-run cell replaces it
+
+
+def server_panel(model: Model, text: str = "Hello from outside.") -> ServerPanel:
+    """The panel to display in a cell; the one that this kernel opened before is closed first, server and all."""
+    while _open:
+        _open.pop().close()
+    panel = ServerPanel(model, text)
+    _open.append(panel)
+    return panel
+
+
+class ServerPanel(ipywidgets.VBox):
+    """Launch and stop, counts that renew themselves, and the server's log lines.
+
+    Attributes:
+        row: The button and the client command; ``row.handle`` is the running server.
+    """
+
+    def __init__(self, model: Model, text: str) -> None:
+        self.row = ServerRow(model, lambda: text)
+        self.counts = ipywidgets.HTML("no server runs")
+        self.lines = ipywidgets.HTML()
+        self._lines: deque[str] = deque(maxlen=LINES)
+        self._handler = _Lines(self._lines)
+        self._logger = logging.getLogger("streamtts")
+        self._level_before = self._logger.level
+        self._logger.addHandler(self._handler)
+        self._logger.setLevel(logging.INFO)
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="streamtts-server-panel", daemon=True)
+        super().__init__([self.row, self.counts, self.lines], layout={"max_width": "940px"})
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Stop the server and the watching, take the log handler off, take the widgets away."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._watcher.join(CLOSE_SECONDS)
+        self._logger.removeHandler(self._handler)
+        self._logger.setLevel(self._level_before)
+        self.row.close()
+        super().close()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(EVERY_SECONDS):
+            self._show()
+
+    def _show(self) -> None:
+        handle = self.row.handle
+        if handle is None:
+            self.counts.value = "no server runs"
+        else:
+            h = handle.health()
+            self.counts.value = (
+                f"<b>{h['connections']}</b> connections · <b>{h['answers']}</b> answers under way, "
+                f"{h['synthesising']} being synthesised, {h['waiting']} waiting · up {h['uptime_s']:.0f} s"
+            )
+        lines = "\n".join(html.escape(line) for line in reversed(self._lines))
+        self.lines.value = f"<pre style='max-height:240px; overflow:auto'>{lines}</pre>" if lines else ""
+
+
+class _Lines(logging.Handler):
+    """Keeps formatted records, the newest last."""
+
+    def __init__(self, lines: deque[str]) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format and keep."""
+        try:
+            self._lines.append(self.format(record))
+        except Exception:
+            self.handleError(record)
