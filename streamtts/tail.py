@@ -39,6 +39,7 @@ class TailRules:
 
     # Which heads follow the text.
     min_text: int = 6  # text tokens; fewer are too few to tell following from chance
+    min_steps: int = 10  # that a head has walked
     min_correlation: float = 0.9  # of a head's place in the text with time
     min_forward: float = 0.85  # share of steps that do not go back
     min_heads: int = 2
@@ -47,43 +48,45 @@ class TailRules:
     stop_hint: float = 0.1  # probability of the stop token that makes the guard hold
     stop_sure: float = 0.5  # probability at which T3 itself meant to end
     rise: int = 3  # tokens over which it may still rise to its peak
-    stuck_window: int = 12  # so many tokens in a row ...
-    stuck_sounds: int = 3  # ... that are at most so many different ones
+    stuck: tuple[int, int] = (12, 3)  # so many tokens in a row that are at most so many different ones: inside the text
+    stuck_at_end: tuple[int, int] = (6, 2)  # and at its end
     last_word: int = 25  # tokens that the last piece of text may take before they are held
 
     # Tokens held before the verdict.
     patience_sure: int = 10
     patience: int = 25
-    patience_inside: int = 75  # inside the text, only for being stuck: 3 s
+    patience_stuck: tuple[int, int] = (75, 40)  # inside the text and at its end: no pause is so long
 
 
 class Followers:
     """Finds the heads whose attention walks along the text, and tells where they are.
 
-    A head follows if its place in the text grows with time: correlation and steps forward, over the steps so far.
+    A head follows if its place in the text grows with time: correlation and steps forward, over the steps so far. The
+    time that it rests at the end is left out: T3 may have seen the whole text well before it has said it.
     """
 
     def __init__(self, text_tokens: int, rules: TailRules) -> None:
-        self.rules, self.text_tokens, self.steps = rules, text_tokens, 0
+        self.rules, self.text_tokens = rules, text_tokens
+        self.end = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
         self.visited: set[int] = set()
+        self._steps = 0
         self._last: Positions | None = None
-        self._sums = np.zeros((0, 0))  # (4, heads): p, p * p, p * t, steps forward
+        self._sums = np.zeros((0, 0))  # (7, heads): sums over steps, see `place`
         self._frozen: NDArray[np.bool_] | None = None
 
     def place(self, positions: Positions) -> int | None:
         """Take one step's positions; the text token being spoken, or None where too few heads follow."""
-        p, t = positions.astype(float), self.steps
         if self._last is None:
-            self._sums = np.zeros((4, len(p)))
-            self._last = positions
+            self._last, self._sums = positions, np.zeros((7, len(positions)))
         if self._frozen is None:
-            self._sums += np.stack([p, p * p, p * t, positions >= self._last])
-            self.steps += 1
-        self._last = positions
+            p, t = positions.astype(float), np.full(len(positions), float(self._steps))
+            walks = (positions < self.end) | (self._last < self.end)
+            self._sums += walks * np.stack([np.ones_like(p), t, p, t * t, p * p, p * t, positions >= self._last])
+        self._steps, self._last = self._steps + 1, positions
         heads = self._following() if self._frozen is None else self._frozen
         if heads.sum() < self.rules.min_heads:
             return None
-        place = int(np.quantile(p[heads], 0.25, method="lower"))  # some heads run a piece ahead: let most arrive
+        place = int(np.quantile(positions[heads], 0.25, method="lower"))  # some run ahead: let most arrive
         self.visited.add(place)
         return place
 
@@ -92,13 +95,16 @@ class Followers:
         self._frozen = self._following()
 
     def _following(self) -> NDArray[np.bool_]:
-        n = self.steps
-        if self.text_tokens < self.rules.min_text or n < self.rules.stuck_window:
-            return np.zeros(self._sums.shape[1], dtype=bool)
-        p, pp, pt, forward = self._sums / n
-        variance = (n * n - 1) / 12 * np.maximum(pp - p * p, 1e-9)
-        correlation = (pt - p * (n - 1) / 2) / np.sqrt(variance)
-        follows: NDArray[np.bool_] = (correlation >= self.rules.min_correlation) & (forward >= self.rules.min_forward)
+        steps = self._sums[0]
+        if self.text_tokens < self.rules.min_text:
+            return np.zeros(len(steps), dtype=bool)
+        t, p, tt, pp, pt, forward = self._sums[1:] / np.maximum(steps, 1)
+        correlation = (pt - p * t) / np.sqrt(np.maximum((tt - t * t) * (pp - p * p), 1e-9))
+        follows: NDArray[np.bool_] = (
+            (steps >= self.rules.min_steps)
+            & (correlation >= self.rules.min_correlation)
+            & (forward >= self.rules.min_forward)
+        )
         return follows
 
 
@@ -117,7 +123,6 @@ class TailGuard:
         self.over = False  # the verdict was garbage: nothing follows
         self.reason = ""  # of the verdict
         self._followers = Followers(text_tokens, self.rules)
-        self._end = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
         length = spoken_length(text)
         self._shortest, self._usual, self._longest = (
             a + b * length for a, b in (self.rules.shortest, self.rules.usual, self.rules.longest)
@@ -130,7 +135,7 @@ class TailGuard:
         self._passing: list[int] = []  # on their way out
         self._sign, self._patience = "", 0  # why tokens are held, and how many may be
         self._peak = 0.0  # largest probability of the stop token since then
-        self._recent: deque[int] = deque(maxlen=self.rules.stuck_window)
+        self._recent: deque[int] = deque(maxlen=self.rules.stuck[0])
         self._seen: tuple[float, Positions] | None = None
 
     def watch(self, stop: float, positions: Positions) -> None:
@@ -160,7 +165,7 @@ class TailGuard:
         self._look_for_signs(stop)
         passing, self._passing = self._passing, []
         if not self._sign:
-            return [*self._release(), token]
+            return [*passing, *self._release(), token]
         self._held.append(token)
         if len(self._held) >= self._patience:
             self.over, self.reason, self.dropped = True, self._sign, len(self._held)
@@ -182,8 +187,8 @@ class TailGuard:
         self._follows = place is not None
         if place is None or self._ended is not None:
             return
-        self._at_end = self._at_end + 1 if place >= self._end else 0
-        covered = len(self._followers.visited) >= self._end / 2  # a head that jumped to the end has not read the text
+        self._at_end = self._at_end + 1 if place >= self._followers.end else 0
+        covered = len(self._followers.visited) >= self._followers.end / 2  # a jump to the end has read nothing
         if self._at_end >= 3 and covered and self._count >= self._shortest:
             self._ended = self._count
             self._followers.freeze()
@@ -191,10 +196,11 @@ class TailGuard:
     def _look_for_signs(self, stop: float) -> None:
         """Set, keep or clear the reason for holding tokens back."""
         rules, n = self.rules, self._count
-        stuck = len(self._recent) == rules.stuck_window and len(set(self._recent)) <= rules.stuck_sounds
+        at_end, long = self._ended is not None, n > self._longest
+        window, sounds = rules.stuck_at_end if at_end else rules.stuck
+        stuck = n >= window and len(set(list(self._recent)[-window:])) <= sounds
         if self._sign == "stuck" and not stuck:
             self._sign = ""  # a pause, and speech goes on
-        at_end, long = self._ended is not None, n > self._longest
         if self._ended is not None:
             late = n > max(self._ended + rules.last_word, self._usual)
         else:
@@ -209,7 +215,7 @@ class TailGuard:
         elif late:
             self._hold("too long", rules.patience)
         elif stuck:
-            self._hold("stuck", rules.patience if at_end else rules.patience_inside)
+            self._hold("stuck", rules.patience_stuck[at_end])
 
     def _hold(self, sign: str, patience: int) -> None:
         """Hold from now on; a later sign may shorten the patience, never lengthen it."""
