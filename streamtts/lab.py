@@ -40,7 +40,8 @@ class Overlap:
     """
 
     def __init__(self, model: Model, tokens: Sequence[int], voice: str, settings: Settings) -> None:
-        self._model, self._voice, self._tokens = model, model.voice(voice), list(tokens)
+        self._model, self._tokens = model, list(tokens)
+        self._voice = model.voice(voice).cut(settings.prompt_seconds)
         self.settings = settings.replace(policy="none", watermark=False)
         self._renderings: dict[int, list[Samples]] = {}  # by tokens rendered further: raw audio of every chunk
         self._lock = threading.Lock()

@@ -46,6 +46,7 @@ _SHORT = {
     "tokens_per_chunk": "chunk",
     "first_chunk_tokens": "first",
     "crossfade_ms": "fade",
+    "prompt_seconds": "prompt",
 }
 
 

@@ -29,6 +29,7 @@ _AXES = {
     "left_context_tokens": ("left context", "0, 10, 25, 50"),
     "lookahead_tokens": ("lookahead", "0, 3"),
     "tokens_per_chunk": ("chunk size", "10"),
+    "prompt_seconds": ("prompt (s)", "10"),
 }
 CLOSE_SECONDS = 10.0
 
