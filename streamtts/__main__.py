@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -144,7 +145,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    import contextlib
     import logging
     import signal
     import threading
@@ -153,6 +153,7 @@ def _serve(options: argparse.Namespace) -> int:
     from .server import serve
     from .telemetry import JsonLines
 
+    _few_arenas()
     lines = logging.StreamHandler()
     lines.setFormatter(JsonLines() if options.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("streamtts")
@@ -199,6 +200,19 @@ def _serve(options: argparse.Namespace) -> int:
     if failed:
         return 1
     return INTERRUPTED if signal.SIGINT in received else 0
+
+
+def _few_arenas() -> None:
+    """Keep glibc's allocator to two arenas.
+
+    Every answer has threads of its own. With an arena for each, what one answer freed is not used by the next, and the
+    server's memory creeps up by 100 MB before it levels off.
+    """
+    import ctypes
+
+    arena_max = -8  # M_ARENA_MAX in malloc.h
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").mallopt(arena_max, 2)
 
 
 if __name__ == "__main__":
