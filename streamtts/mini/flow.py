@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..architecture import S3GenSizes
 from .corpus import Part
 from .features import SILENT_MEL
-from .phones import CODES, MELS_PER_TOKEN, SOUNDS
+from .phones import CODES, DETAILS, MELS_PER_TOKEN, SOUNDS
 from .trainer import Run, SummedTable, load_part
 
 MEL_MEAN, MEL_SCALE = -6.0, 2.0
@@ -52,6 +52,55 @@ def fill_table(flow: Any, table: SummedTable) -> None:
     """The stock embedding: the same row for all nine pointers."""
     with torch.no_grad():
         flow.input_embedding.weight.copy_(table.table().repeat(CODES // SOUNDS, 1))
+
+
+def start_from_checkpoint(flow: Any, table: SummedTable, folder: Path, part: Part, utterances: int = 250) -> None:
+    """Begin with the encoder of an earlier checkpoint whose codes meant something else.
+
+    The earlier tokenizer reads some utterances; each of our sounds begins with the mean of the earlier rows that were
+    in use while it was spoken (sounds not met: their phone's mean).
+    """
+    from safetensors.torch import load_file
+
+    from .features import Mel128
+    from .speech_tokenizer import MELS128_PER_TOKEN
+    from .speech_tokenizer import build_parts as build_tokenizer
+
+    weights = {k: v.float() for k, v in load_file(folder / "s3gen_meanflow.safetensors").items()}
+
+    def under(prefix: str) -> dict[str, torch.Tensor]:
+        return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+    flow.encoder.load_state_dict(under("flow.encoder."))
+    projection = under("flow.encoder_proj.")
+    flow.encoder_proj.load_state_dict(
+        {"weight": projection["weight"] / MEL_SCALE, "bias": (projection["bias"] - MEL_MEAN) / MEL_SCALE}
+    )
+    earlier = under("tokenizer.")
+    width = earlier["quantizer._codebook.project_down.weight"].shape[1]
+    layers = len({k.split(".")[2] for k in earlier if k.startswith("encoder.blocks.")})
+    tokenizer = build_tokenizer(S3GenSizes(tokenizer_size=width, tokenizer_layers=layers)).eval()
+    tokenizer.load_state_dict({k: v for k, v in earlier.items() if k.startswith(("encoder.", "quantizer."))})
+    rows, mel128 = weights["flow.input_embedding.weight"], Mel128()
+    sums, counts = torch.zeros(SOUNDS, rows.shape[1]), torch.zeros(SOUNDS)
+    for i in range(min(utterances, len(part))):
+        mel = mel128(part.get(i, "audio") / 32768.0)[None]
+        sounds = torch.from_numpy(part.get(i, "sounds").astype(np.int64))
+        with torch.inference_mode():
+            h, _ = tokenizer["encoder"](mel, torch.tensor([MELS128_PER_TOKEN * len(sounds)]))
+            codes = tokenizer["quantizer"].encode(h)[0][: len(sounds)].long()
+        sums.index_add_(0, sounds[: len(codes)], rows[codes])
+        counts.index_add_(0, sounds[: len(codes)], torch.ones(len(codes)))
+    with torch.no_grad():
+        by_phone = sums.reshape(-1, DETAILS, sums.shape[1]).sum(1)
+        met = counts.reshape(-1, DETAILS).sum(1)
+        overall = sums.sum(0) / counts.sum()
+        table.phone.copy_(torch.where(met[:, None] > 0, by_phone / met.clamp(min=1)[:, None], overall))
+        table.detail.zero_()
+        base = table.phone.repeat_interleave(DETAILS, 0)
+        table.rest.copy_(
+            (sums + 3 * base) / (counts[:, None] + 3) - base
+        )  # three observations' worth of the phone's mean
 
 
 def encode(flow: Any, table: SummedTable, sounds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -97,6 +146,7 @@ def start_as_identity(estimator: Any) -> None:
             conv.weight[:, :, -1] = torch.eye(width)
         conv, norm = estimator.final_block.block[0], estimator.final_block.block[2]
         conv.weight[mels:] = 0
+        conv.weight[mels:, :mels, -1] = -1 / (width - mels)  # so that the norm finds a mean of zero to subtract
         conv.bias[mels:] = constant * torch.tensor([1.0, -1.0]).repeat((width - mels) // 2)
         spread = constant * ((width - mels) / width) ** 0.5
         norm.weight.fill_(scale)
@@ -204,16 +254,22 @@ def split(part: Part) -> tuple[list[int], list[int]]:
 
 
 def train_encoder(
-    work: Path, sizes: S3GenSizes, minutes: float, max_steps: int | None = None, batch: int = 16, rate: float = 1.2e-3
+    work: Path,
+    sizes: S3GenSizes,
+    minutes: float,
+    max_steps: int | None = None,
+    batch: int = 16,
+    rate: float = 1.2e-3,
+    start: Path | None = None,
 ) -> None:
     """First half of the stage; WORK/checkpoints/encoder.pt holds the result."""
     flow, table = build_parts(sizes)
     modules = nn.ModuleList([flow.encoder, flow.encoder_proj, table])
     optimizer = torch.optim.AdamW(modules.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     run = Run(work, "encoder", minutes, dict(flow=flow, table=table, optimizer=optimizer), max_steps)
-    if not run.resumed:
-        flow.encoder_proj.weight.data.mul_(0.5)
     part = Part(work / "corpus", "speech")
+    if start is not None and not run.resumed:
+        start_from_checkpoint(flow, table, start, part)
     train, held_out = split(part)
     rng = np.random.default_rng(run.step)
     batches = Batches(part, train, batch, rng)

@@ -33,7 +33,7 @@ def run_stage(
     elif stage == "encoder":
         from .flow import train_encoder
 
-        train_encoder(work, MINI.s3gen, minutes, max_steps)
+        train_encoder(work, MINI.s3gen, minutes, max_steps, start=start)
     elif stage == "estimator":
         from .flow import train_estimator
         from .speakers import xvector_bank
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="training time of the stage; each has a default")
     parser.add_argument("--work", type=Path, default=default_work(), help="corpus, logs, weights in training")
     parser.add_argument("--out", type=Path, help="checkpoint folder of export and evaluate (default: WORK/mini)")
-    parser.add_argument("--start", type=Path, help="hift: begin with the vocoder of this checkpoint folder")
+    parser.add_argument("--start", type=Path, help="encoder, hift: begin with the weights of this checkpoint folder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-steps", type=int, help="stop after so many steps, for a quick look")
     args = parser.parse_args(argv)
