@@ -1,6 +1,6 @@
 # make lab, make test: each sets up what it needs, is safe to repeat, and quick when nothing changed.
 # PYTHON=python3.12 chooses the Python of a new .venv. BROWSER=no leaves the browser tests out. ARGS goes to pytest.
-.PHONY: lab test lint types bench demo setup browser clean
+.PHONY: lab test lint types bench soak demo setup browser clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -12,7 +12,7 @@ help:
 	@echo "make lab    set up and open notebooks/01_stream.ipynb in JupyterLab"
 	@echo "make test   set up and run every check: lint, types, tests, browser tests"
 	@echo "make demo   speak a sentence into demo.wav and print what it took"
-	@echo "also: lint, types, bench, clean"
+	@echo "also: lint, types, bench, soak (ARGS=\"--minutes 5\"), clean"
 
 setup:
 	@.ci/setup.sh
@@ -41,6 +41,9 @@ demo: setup
 
 bench: setup
 	$(BIN)/streamtts bench --json bench.json
+
+soak: setup
+	$(OFFLINE) $(BIN)/python tests/soak.py $(ARGS)
 
 clean: # .venv stays: it is gigabytes to fetch again; rm -rf .venv is the way to a fresh one
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.wav bench.json

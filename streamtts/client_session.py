@@ -232,7 +232,7 @@ class AsyncSession:
             turn.cancelled = message if isinstance(message, Cancelled) else None
             del self._turns[turn.context_id]
             turn._finish()
-        elif isinstance(message, Error) and message.code not in ("text_too_long", "bad_request"):
+        elif isinstance(message, Error) and message.code not in ("text_too_long", "bad_request", "context_exists"):
             del self._turns[turn.context_id]
             turn._finish(message.as_exception())
         elif isinstance(message, Error):
