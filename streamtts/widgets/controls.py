@@ -60,7 +60,7 @@ class Controls(ipywidgets.VBox):
         reset.on_click(lambda _button: self.reset())
         grid = ipywidgets.GridBox(
             [*self.inputs.values(), self.prebuffer],
-            layout={"grid_template_columns": "repeat(auto-fit, minmax(300px, 1fr))", "grid_gap": "2px 20px"},
+            layout={"grid_template_columns": "repeat(auto-fit, minmax(360px, 1fr))", "grid_gap": "2px 20px"},
         )
         note = ipywidgets.HTML("These act on the next <b>Speak</b> or <b>Re-render</b>; 1 token is 40 ms of audio.")
         row = ipywidgets.HBox([note, reset], layout={"justify_content": "space-between", "align_items": "center"})
@@ -92,7 +92,10 @@ def _input(name: str, meta: Mapping[str, Any], value: Any) -> Any:
     high = max(_SLIDER_HIGH.get(name, meta["high"]), value)
     if isinstance(value, int):
         return ipywidgets.IntSlider(value=value, min=meta["low"], max=high, step=meta["step"], **common)
-    return ipywidgets.FloatSlider(value=value, min=meta["low"], max=high, step=meta["step"], **common)
+    decimals = ".0f" if meta["step"] >= 1 else ".2f"
+    return ipywidgets.FloatSlider(
+        value=value, min=meta["low"], max=high, step=meta["step"], readout_format=decimals, **common
+    )
 
 
 def _tooltip(meta: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from ..generator import Stream, StreamStats, Utterance, redecode, stream, synthe
 from ..settings import Settings
 from .controls import Controls
 from .player import Player
-from .seam_view import SeamView
+from .seam_view import SeamView, compare
 from .server_row import ServerRow
 from .worker import Worker
 
@@ -194,6 +194,7 @@ class SpeakPanel(ipywidgets.VBox):
                 return None
             speech = self._stream = start()
         self.stats = speech.stats
+        self.seams.outdated()
         self.player.begin(turn.utterance, self.controls.prebuffer_ms)
         chunks, seams = [np.zeros(0, np.float32)], list[int]()
         for chunk in speech:
@@ -218,8 +219,10 @@ class SpeakPanel(ipywidgets.VBox):
         try:
             self.seams.busy()
             whole = synthesize(self.model, tokens=made.tokens, voice=turn.voice, settings=turn.settings)
-            if turn.number == self._turn:
-                self.seams.show(made, whole, dark=turn.dark)
+            comparison = compare(made, whole, turn.dark)
+            with self._lock:
+                if turn.number == self._turn:
+                    self.seams.show(comparison)
         except Exception as fault:
             log.debug("comparing failed", exc_info=True)
             self.seams.failed(f"{type(fault).__name__}: {fault}")

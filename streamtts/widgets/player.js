@@ -310,8 +310,8 @@ const MARKUP = `
   <p class="notice" hidden></p>
   <canvas class="wave" role="img" aria-label="Waveform so far, with chunk seams and the play position"></canvas>
   <dl class="meters">
-    <div title="From the click to the first sample leaving the browser"><dt>first sound</dt><dd class="heard"></dd></div>
-    <div title="From the start of generation to the first chunk, in the kernel"><dt>first chunk</dt><dd class="engine"></dd></div>
+    <div title="Time to first audio: from the click to the first sample leaving the browser"><dt>TTFA heard</dt><dd class="heard"></dd></div>
+    <div title="Time to first audio: from the start of generation to the first chunk, in the kernel"><dt>TTFA kernel</dt><dd class="engine"></dd></div>
     <div title="Generation time over audio time: below 1 is faster than real time"><dt>RTF</dt><dd class="rtf"></dd></div>
     <div title="Audio received and not yet played"><dt>buffered</dt><dd class="buffered"></dd></div>
     <div title="Times the player ran dry, and the silence that cost"><dt>underruns</dt><dd class="underruns"></dd></div>

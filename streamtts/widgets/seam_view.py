@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -13,7 +14,18 @@ if TYPE_CHECKING:
     from ..generator import Utterance
 
 _IDLE = "Once something has been spoken, its seams are shown here."
+_BEFORE = "Below: the utterance before."
 _HIDDEN = {"width": "100%", "max_width": "900px", "display": "none"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the view shows of one utterance."""
+
+    null_db: float | None
+    words: str  # HTML
+    waveform: bytes  # PNG
+    zooms: bytes  # PNG, empty without a seam
 
 
 class SeamView(ipywidgets.VBox):
@@ -29,39 +41,52 @@ class SeamView(ipywidgets.VBox):
         self.waveform, self.zooms = (ipywidgets.Image(format="png", layout=dict(_HIDDEN)) for _ in range(2))
         super().__init__([self.words, self.waveform, self.zooms], layout={"max_width": "940px"})
 
+    def outdated(self) -> None:
+        """Something newer is being spoken: what is shown here is the utterance before."""
+        self.null_db = None
+        if self.waveform.value:
+            self.words.value = f"{_BEFORE}<br>Its successor follows once it has been spoken to its end."
+            self._fade(True)
+
     def busy(self) -> None:
-        """Say that the comparison is under way; the last picture is no longer the truth."""
-        self._clear("Decoding the same tokens at once, to compare …")
+        """Say that the comparison is under way."""
+        before = f"<br>{_BEFORE}" if self.waveform.value else ""
+        self.words.value = f"Decoding the same tokens at once, to compare …{before}"
 
     def failed(self, reason: str) -> None:
         """Say why there is no comparison."""
-        self._clear(f"The comparison failed: {html.escape(reason)}")
-
-    def show(self, made: Utterance, whole: Utterance, dark: bool = False) -> None:
-        """Show a streamed utterance against the one-shot decoding of its tokens."""
-        from .. import plots  # matplotlib takes a while to import, and is not needed to speak
-
-        self.null_db = null_test_db(made.samples, whole.samples)
-        self.words.value = _figures(made, self.null_db)
-        report = analyse(made.samples, made.seams, reference=whole.samples)
-        theme: plots.ThemeName = "dark" if dark else "light"
-        waveform = plots.waveform(made.samples, made.seams, report=report, theme=theme)
-        zooms = plots.seam_zooms(made.samples, made.seams, whole.samples, report=report, theme=theme)
-        for image, figure in ((self.waveform, waveform), (self.zooms, zooms)):
-            image.value = plots.to_png(figure)
-            image.layout.display = ""
-        if not made.seams:
-            self.zooms.layout.display = "none"
-
-    def _clear(self, words: str) -> None:
         self.null_db = None
-        self.words.value = words
+        self.words.value = f"The comparison failed: {html.escape(reason)}"
         for image in (self.waveform, self.zooms):
             image.layout.display = "none"
             image.value = b""
 
+    def show(self, comparison: Comparison) -> None:
+        """Show the newest utterance against one-shot."""
+        self.waveform.value, self.zooms.value = comparison.waveform, comparison.zooms
+        self.waveform.layout.display = ""
+        self.zooms.layout.display = "" if comparison.zooms else "none"
+        self._fade(False)
+        self.null_db, self.words.value = comparison.null_db, comparison.words
 
-def _figures(made: Utterance, null_db: float | None) -> str:
+    def _fade(self, faded: bool) -> None:
+        for image in (self.waveform, self.zooms):
+            (image.add_class if faded else image.remove_class)("streamtts-outdated")
+
+
+def compare(made: Utterance, whole: Utterance, dark: bool = False) -> Comparison:
+    """A streamed utterance against the one-shot decoding of its tokens. Takes a while; touches no widget."""
+    from .. import plots  # matplotlib takes a while to import, and is not needed to speak
+
+    null_db = null_test_db(made.samples, whole.samples)
+    report = analyse(made.samples, made.seams, reference=whole.samples)
+    theme: plots.ThemeName = "dark" if dark else "light"
+    waveform = plots.to_png(plots.waveform(made.samples, made.seams, report=report, theme=theme))
+    zooms = plots.seam_zooms(made.samples, made.seams, whole.samples, report=report, theme=theme)
+    return Comparison(null_db, _words(made, null_db), waveform, plots.to_png(zooms) if made.seams else b"")
+
+
+def _words(made: Utterance, null_db: float | None) -> str:
     """What was compared, and how far apart the two are."""
     s = made.stats.settings
     null = "not measured" if null_db is None else f"{null_db:.1f} dB"
