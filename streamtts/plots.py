@@ -416,8 +416,7 @@ def trade_off(
             ring = {"ms": 14, "mfc": "none", "mec": look.bad, "mew": 2}
             axes.plot([getattr(o, name)], [o.quality or 0.0], "o", label="chosen", **ring)
         axes.margins(x=0.14)
-        axes.set_ylim(bottom=0.0)
-        axes.margins(y=0.1)
+        axes.set_ylim(0.0, 1.15 * max([o.quality or 0.0 for o in known], default=1.0) or 1.0)
         named = [o for o, f in zip(known, front, strict=True) if f or o.label == chosen]
         _name_points(axes, named, points, name, look)
     _legend(right, look, loc="upper right")
