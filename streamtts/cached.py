@@ -233,7 +233,7 @@ class _Blocks:
                 for linear in (attention.to_q, attention.to_k, attention.to_v)
             )
             kept = state.remember((*key, "attention", i), k, v, self.keep_tokens * FRAMES_PER_TOKEN)
-            y = y + attention.to_out[0](attend(q, kept).transpose(0, 1).reshape(h.shape))
+            y = y + attention.to_out[0](attend(q, kept).transpose(0, 1).flatten(1)[None])
             y = y + block.ff(block.norm3(y))
         return y.mT
 

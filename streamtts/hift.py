@@ -124,7 +124,7 @@ class _Source:
 
     def push(self, f0: Tensor) -> Tensor:
         """f0 (1, frames) in Hz -> (1, 1, frames * 480)."""
-        hz = np.repeat(f0[0].double().cpu().numpy(), SAMPLES_PER_FRAME)
+        hz = np.repeat(f0[0].float().cpu().numpy().astype(np.float64), SAMPLES_PER_FRAME)
         n = len(hz)
         cycles = np.cumsum(np.concatenate([[self.cycles], hz / SAMPLE_RATE]))[1:]
         self.cycles = float(cycles[-1]) if n else self.cycles

@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import torch
+from chatterbox.models.s3gen.s3gen import get_resampler
 from checkpoints import hub, hub_cache
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import streamtts
 from streamtts import CheckpointError, StreamTTSError
@@ -16,6 +19,7 @@ from streamtts.hub import REPOSITORIES, engine_of, repository_of
 from streamtts.random_checkpoint import write_checkpoint
 from streamtts.weights import check_memory, shapes
 
+SHIPPED = Path(__file__).parent.parent / "voices"
 LOAD = "import streamtts, sys; m = streamtts.load(sys.argv[1]); print('loaded', m.engine, m.voices[0])"
 
 
@@ -131,3 +135,30 @@ def test_nothing_but_tensors_is_unpickled(tmp_path, small):
     torch.save({"t3": {}, "gen": {}, "run": subprocess.run}, folder / "conds.pt")
     with pytest.raises(CheckpointError, match=r"conds.pt is not a readable voice"):
         streamtts.load(folder)
+
+
+class Float64(TorchDispatchMode):
+    """Notes every operation that makes a float64 tensor: MPS has none, so on a Mac each would be an error."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dtype == torch.float64:
+            self.made.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("policy", ["window", "cached", "none"])
+def test_no_tensor_is_float64_on_the_way(small, policy, tmp_path, monkeypatch):
+    """What MPS would refuse, seen on the CPU."""
+    monkeypatch.setenv("STREAMTTS_CACHE", str(tmp_path))
+    settings = streamtts.Settings(policy=policy, max_tokens=15, parallel=False, watermark=False)
+    get_resampler(24_000, 16_000, "cpu")  # torchaudio computes its kernel in float64, on the CPU, whatever the device
+    with Float64() as seen:
+        model = streamtts.load(small, voices=SHIPPED)
+        model.voice("heart")
+        streamtts.stream(model, "Hello.", voice="heart", settings=settings).collect()
+    assert not seen.made
