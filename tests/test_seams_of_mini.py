@@ -1,0 +1,43 @@
+"""The seams of real streams: none outside the controls by default, many when chunks are decoded apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import streamtts
+from streamtts.seams import SeamReport, Verdict, analyse
+
+TEXTS = (Path(__file__).parent / "varied_texts.txt").read_text().splitlines()
+
+pytestmark = pytest.mark.slow
+
+
+def reports(model, texts: list[str], **changes) -> list[SeamReport]:
+    """Streams of all texts against one-shot, each with a seed of its own; those without a seam are left out."""
+    made = []
+    for seed, text in enumerate(texts):
+        settings = streamtts.Settings(seed=seed, watermark=False, parallel=False, **changes)
+        streamed = streamtts.stream(model, text, settings=settings).collect()
+        whole = streamtts.synthesize(model, tokens=streamed.tokens, settings=settings)
+        report = analyse(streamed.samples, streamed.seams, reference=whole.samples)
+        assert report.length_error == 0
+        if report.rows:
+            made.append(report)
+    return made
+
+
+def test_default_settings_leave_no_seam_outside_the_controls(model) -> None:
+    made = reports(model, TEXTS)
+    assert len(made) >= 40 and sum(len(r.rows) for r in made) >= 100
+    assert [r.table() for r in made if r.n_outside] == []
+    assert max(r.worst("jump_excess") for r in made) <= 0.1
+    assert all(r.verdict is not Verdict.NOT_MEASURED for r in made)
+
+
+def test_chunks_decoded_apart_are_mostly_outside(model) -> None:
+    made = reports(model, TEXTS[:8], policy="none", crossfade_ms=0)
+    seams = sum(len(r.rows) for r in made)
+    assert sum(r.n_outside for r in made) > seams / 2
+    assert all(r.verdict is Verdict.AUDIBLE for r in made)
