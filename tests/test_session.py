@@ -367,7 +367,7 @@ def test_turns_end_clearly_when_the_server_stops_and_the_client_connects_again(m
     async def scene() -> None:
         async with AsyncSession(server.url) as session:
             turn = await session.start()
-            await turn.say("Hello.")
+            await turn.say("Hello there. ")
             listening = aiter(turn)
             await anext(listening)
             await asyncio.to_thread(server.stop, 0)
