@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .phones import (
     MELS_PER_TOKEN,
@@ -69,7 +70,7 @@ class Teacher:
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options)
         self.outputs = (["lh", "theta", "ln", "lr", "phi"] if audio else []) + ["f0", durations]
 
-    def sentences(self, text: str) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
+    def sentences(self, text: str) -> Iterator[tuple[str, NDArray[Any], list[NDArray[Any]]]]:
         """For each sentence: phoneme characters that were spoken, frames of each (pads included), network outputs."""
         for phonemes in self.hibari.phonemize(text):
             spoken = "".join(c for c in phonemes if c in self.hibari.vocab)
@@ -78,7 +79,7 @@ class Teacher:
             yield spoken, out[-1].reshape(-1).astype(int) * FRAMES_PER_DURATION, [o[0] for o in out[:-1]]
 
 
-def lower_voice(parts: list[np.ndarray], f0: float, formants: float) -> list[np.ndarray]:
+def lower_voice(parts: list[NDArray[Any]], f0: float, formants: float) -> list[NDArray[Any]]:
     """The same speech from a longer vocal tract: spectra read at ``frequency / formants``, f0 scaled."""
     *spectra, pitch = parts
     bins = np.minimum(np.arange(len(spectra[0])) / formants, len(spectra[0]) - 1)
@@ -88,7 +89,7 @@ def lower_voice(parts: list[np.ndarray], f0: float, formants: float) -> list[np.
     return warped + [pitch * f0]
 
 
-def pitch_per_token(f0: np.ndarray, n_tokens: int) -> np.ndarray:
+def pitch_per_token(f0: NDArray[Any], n_tokens: int) -> NDArray[Any]:
     """log2 of the median f0 in each token relative to MEDIAN_F0; NaN where under two of three frames are voiced."""
     first = np.ceil(np.arange(n_tokens) * FRAMES_PER_TOKEN - 0.5).astype(int)  # frame k lies at sample (k + 0.5) HOP
     heard = f0[np.minimum(first[:, None] + np.arange(3), len(f0) - 1)]
@@ -100,8 +101,8 @@ def pitch_per_token(f0: np.ndarray, n_tokens: int) -> np.ndarray:
 
 
 def align(
-    sentences: list[tuple[str, np.ndarray, np.ndarray]], first_frame: int, n_tokens: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    sentences: list[tuple[str, NDArray[Any], NDArray[Any]]], first_frame: int, n_tokens: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
     """Units, sound codes and the unit index of every token of an utterance.
 
     sentences: (phoneme characters, frames per character with pads, f0 per frame). None where it does not fit.
@@ -135,7 +136,7 @@ def speak(teacher: Teacher, text: str, seed: int, low: bool = False) -> dict[str
     if not sentences:
         return None
 
-    def render(change: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda parts: parts) -> np.ndarray:
+    def render(change: Callable[[list[NDArray[Any]]], list[NDArray[Any]]] = lambda parts: parts) -> NDArray[Any]:
         noise = np.random.default_rng(seed)
         return np.concatenate([dsp.synth(*change([p.copy() for p in parts]), noise) for _, _, parts in sentences])
 
@@ -189,7 +190,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fields: dict[str, list[np.ndarray]] = {}
+        self.fields: dict[str, list[NDArray[Any]]] = {}
         self.items: list[dict[str, Any]] = []
 
     def add(self, item: dict[str, Any]) -> None:
@@ -216,7 +217,7 @@ class Part:
     def __init__(self, folder: Path, name: str) -> None:
         self.items: list[dict[str, Any]] = []
         self.where: list[tuple[int, int, int, int]] = []  # shard, first token, first unit, first low-voice token
-        self.arrays: list[dict[str, np.ndarray]] = []
+        self.arrays: list[dict[str, NDArray[Any]]] = []
         for path in sorted(folder.glob(f"{name}-*.json")):
             stem = str(path)[: -len(".json")]
             items = json.loads(path.read_text())
@@ -232,7 +233,7 @@ class Part:
     def __len__(self) -> int:
         return len(self.items)
 
-    def get(self, i: int, field: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+    def get(self, i: int, field: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """A field of item i; start and stop count tokens (units for "units")."""
         shard, token, unit, low = self.where[i]
         scale = {

@@ -12,9 +12,11 @@ import io
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .corpus import Teacher, speak
@@ -85,7 +87,7 @@ def word_errors(reference: str, heard: str) -> tuple[int, int]:
     return int(row[-1]), len(r)
 
 
-Shown = tuple[str, dict[str, np.ndarray], dict[str, str]]  # text, audio by stage, words heard by stage
+Shown = tuple[str, dict[str, NDArray[Any]], dict[str, str]]  # text, audio by stage, words heard by stage
 
 
 class Ears:
@@ -99,19 +101,19 @@ class Ears:
         self.whisper = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=1)
 
     @staticmethod
-    def at16(audio: np.ndarray) -> np.ndarray:
+    def at16(audio: NDArray[Any]) -> NDArray[Any]:
         """24 kHz samples at 16 kHz."""
         import torchaudio
 
         y: torch.Tensor = torchaudio.functional.resample(torch.from_numpy(np.asarray(audio, np.float32)), 24000, 16000)
         return y.numpy()
 
-    def words(self, audio: np.ndarray) -> str:
+    def words(self, audio: NDArray[Any]) -> str:
         """What Whisper hears; one temperature, since its retries at higher ones are random."""
         segments, _ = self.whisper.transcribe(self.at16(audio), language="en", beam_size=1, temperature=0.0)
         return " ".join(s.text.strip() for s in segments)
 
-    def quality(self, audio: np.ndarray) -> float:
+    def quality(self, audio: NDArray[Any]) -> float:
         """DNSMOS overall."""
         from speechmos import dnsmos
 
@@ -129,7 +131,7 @@ class Voices:
         self.tts, self.teacher, self.seed = self.model.tts, Teacher(), seed
 
     @torch.inference_mode()
-    def say(self, text: str, stages: tuple[str, ...] = STAGES) -> dict[str, np.ndarray]:
+    def say(self, text: str, stages: tuple[str, ...] = STAGES) -> dict[str, NDArray[Any]]:
         """24 kHz samples by stage."""
         torch.manual_seed(self.seed)
         item = speak(self.teacher, text, seed=self.seed)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .corpus import Part
@@ -14,7 +16,7 @@ from .phones import MELS_PER_TOKEN, SAMPLE_RATE
 SILENT_MEL = -11.5  # natural log of the stock mel's floor
 
 
-def mel80(audio: np.ndarray) -> np.ndarray:
+def mel80(audio: NDArray[Any]) -> NDArray[Any]:
     """(samples,) at 24 kHz -> (frames, 80) natural-log mel, by the function S3Gen uses on its prompts."""
     from chatterbox.models.s3gen.utils.mel import mel_spectrogram
 
@@ -26,14 +28,14 @@ class Mel128:
     """Log mel as `S3Tokenizer` computes it: 16 kHz, 100 frames per second, clipped 8 below its own maximum."""
 
     def __init__(self) -> None:
-        import librosa
         import torchaudio
+        from librosa.filters import mel as mel_filters
 
         self.resample = torchaudio.transforms.Resample(SAMPLE_RATE, 16000)
-        self.filters = torch.from_numpy(librosa.filters.mel(sr=16000, n_fft=400, n_mels=128))
+        self.filters = torch.from_numpy(mel_filters(sr=16000, n_fft=400, n_mels=128))
         self.window = torch.hann_window(400)
 
-    def __call__(self, audio: np.ndarray) -> torch.Tensor:
+    def __call__(self, audio: NDArray[Any]) -> torch.Tensor:
         """(samples,) at 24 kHz -> (128, frames)."""
         y = self.resample(torch.from_numpy(np.asarray(audio, np.float32)))
         power = torch.stft(y, 400, 160, window=self.window, return_complex=True)[..., :-1].abs() ** 2

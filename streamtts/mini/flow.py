@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -196,12 +197,12 @@ class Batches:
         size: int,
         rng: np.random.Generator,
         low: bool = False,
-        xvectors: dict[str, np.ndarray] | None = None,
+        xvectors: dict[str, NDArray[Any]] | None = None,
     ) -> None:
         self.part, self.items, self.size, self.rng, self.low, self.xvectors = part, items, size, rng, low, xvectors
         self.low_items = [i for i in items if part.items[i]["low"]]
 
-    def cut(self, items: list[int], n: int, mel: str) -> list[np.ndarray]:
+    def cut(self, items: list[int], n: int, mel: str) -> list[NDArray[Any]]:
         """Sounds, mel of the wanted voice and mel of the main voice of at most n tokens of a random item."""
         i = items[self.rng.integers(len(items))]
         length = self.part.items[i]["tokens"]
@@ -321,7 +322,7 @@ def train_estimator(
     work: Path,
     sizes: S3GenSizes,
     minutes: float,
-    xvectors: dict[str, np.ndarray] | None,
+    xvectors: dict[str, NDArray[Any]] | None,
     max_steps: int | None = None,
     batch: int = 12,
     rate: float = 6e-4,

@@ -20,6 +20,7 @@ import re
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 SAMPLE_RATE = 24000
 TOKENS_PER_SECOND = 25
@@ -126,7 +127,7 @@ def spell(phonemes: str) -> list[tuple[str, int]]:
     return found
 
 
-def token_starts(starts: np.ndarray, n_tokens: int) -> np.ndarray | None:
+def token_starts(starts: NDArray[Any], n_tokens: int) -> NDArray[Any] | None:
     """Whole first tokens for segments that start at the given real positions, every segment at least one token long.
 
     Least-squares isotonic regression (pool adjacent violators) of ``starts[j] - j``, then rounding: monotone, so the
@@ -144,10 +145,11 @@ def token_starts(starts: np.ndarray, n_tokens: int) -> np.ndarray | None:
     level = np.repeat([b[0] for b in blocks], [int(b[1]) for b in blocks])
     level = np.clip(np.floor(level + 0.5), 0, n_tokens - n).astype(int)
     level[0] = 0
-    return level + np.arange(n)
+    first: NDArray[Any] = level + np.arange(n)
+    return first
 
 
-def sounds_of(phones: np.ndarray, starts: np.ndarray, first: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+def sounds_of(phones: NDArray[Any], starts: NDArray[Any], first: NDArray[Any], pitch: NDArray[Any]) -> NDArray[Any]:
     """Sound part of the codes (no pointer).
 
     phones, starts, first: per segment, its phone, real start and first token; pitch: per token, log2 f0 relative to
@@ -163,7 +165,8 @@ def sounds_of(phones: np.ndarray, starts: np.ndarray, first: np.ndarray, pitch: 
     detail = np.where(is_first, timing[segment] + 3 * (fine // 3), fine)
     phone = phones[segment]
     detail = np.where(phone == SILENCE, SILENCE_DETAIL, detail)
-    return detail + DETAILS * phone
+    sounds: NDArray[Any] = detail + DETAILS * phone
+    return sounds
 
 
 def code_digits(codes: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..architecture import S3GenSizes
 from .corpus import Part
@@ -34,7 +35,7 @@ def build_speaker_encoder(sizes: S3GenSizes) -> Any:
     return encoder.eval()
 
 
-def xvector(encoder: Any, audio24: np.ndarray) -> torch.Tensor:
+def xvector(encoder: Any, audio24: NDArray[Any]) -> torch.Tensor:
     """(1, 192) of 24 kHz audio, resampled as S3Gen's `embed_ref` does."""
     import torchaudio
 
@@ -44,7 +45,7 @@ def xvector(encoder: Any, audio24: np.ndarray) -> torch.Tensor:
         return vector.clone()
 
 
-def xvector_bank(work: Path, sizes: S3GenSizes) -> dict[str, np.ndarray]:
+def xvector_bank(work: Path, sizes: S3GenSizes) -> dict[str, NDArray[Any]]:
     """x-vectors of some utterances of each voice, by mel field: {"mel": (n, 192), "mel_low": (n, 192)}."""
     path = work / "xvectors.npz"
     if path.exists():

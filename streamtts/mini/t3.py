@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from ..architecture import T3Sizes
@@ -89,7 +90,8 @@ class Muon(torch.optim.Optimizer):
             y = 3.4445 * y + (-4.7750 * a + 2.0315 * a @ a) @ y
         y = y.T if tall else y
         scale: float = max(1, u.shape[1] / u.shape[0]) ** 0.5
-        return y.float() * scale
+        scaled: torch.Tensor = y.float() * scale
+        return scaled
 
 
 def build_parts(sizes: T3Sizes) -> tuple[Any, Tables]:
@@ -130,7 +132,7 @@ def block_weights(block: Any) -> list[Pair]:
     ]
 
 
-Item = tuple[np.ndarray, np.ndarray, np.ndarray]  # units, sounds, unit index per sound
+Item = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # units, sounds, unit index per sound
 
 
 class Corpus:

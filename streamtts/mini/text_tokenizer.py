@@ -166,8 +166,7 @@ def pronunciations(texts: list[str]) -> tuple[dict[str, str], Counter[str]]:
     heard: dict[str, Counter[str]] = defaultdict(Counter)
     for text in tqdm(texts, desc="pronunciations", mininterval=5):
         words = WORD.findall(text.lower())
-        spoken = " ".join(teacher.phonemize(text))
-        spoken = re.findall(f"(?:{PHONE})+", spoken)
+        spoken = re.findall(f"(?:{PHONE})+", " ".join(teacher.phonemize(text)))
         if len(words) == len(spoken) == len(text.split()):
             for word, phonemes in zip(words, spoken, strict=True):
                 heard[word][phonemes] += 1
@@ -255,8 +254,8 @@ def learn_rules(
             ((a, b) for a in range(MAX_LEFT + 1) for b in range(MAX_RIGHT + 1)), key=lambda s: (sum(s), s[0])
         )
         for a, b in sizes:
-            votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-            right_now: Counter[tuple[str, str]] = Counter()
+            votes: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+            right_now: dict[tuple[str, str], float] = defaultdict(float)
             for k, (left, right, sound, weight) in enumerate(contexts):
                 if len(left) < a or len(right) < b:
                     continue
@@ -266,7 +265,7 @@ def learn_rules(
                     right_now[key] += weight  # what shorter contexts get right already
             better = {}
             for key, counts in votes.items():
-                sound, weight = counts.most_common(1)[0]
+                sound, weight = max(counts.items(), key=lambda c: c[1])
                 if (a, b) == (0, 0) or weight - right_now[key] >= min_gain:
                     better[key] = sound
             for k, (left, right, _, _) in enumerate(contexts):

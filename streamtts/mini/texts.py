@@ -60,7 +60,7 @@ def wordnet_sentences() -> tuple[set[str], set[str]]:
 
 def fortune_sentences() -> set[str]:
     """Sentences of the fortune cookies, without their attributions."""
-    found = set()
+    found: set[str] = set()
     for path in sorted(glob.glob(FORTUNES)):
         if path.endswith((".dat", ".u8")):
             continue

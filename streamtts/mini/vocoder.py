@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
@@ -33,11 +35,11 @@ class SpectralLoss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        import librosa
+        from librosa.filters import mel as mel_filters
 
         for window, _ in RESOLUTIONS:
             self.register_buffer(f"window_{window}", torch.hann_window(window))
-        self.register_buffer("mel", torch.from_numpy(librosa.filters.mel(sr=24000, n_fft=1024, n_mels=100)))
+        self.register_buffer("mel", torch.from_numpy(mel_filters(sr=24000, n_fft=1024, n_mels=100)))
 
     def spectrum(self, y: torch.Tensor, window: int, hop: int) -> torch.Tensor:
         """Magnitudes (B, bins, frames)."""
@@ -87,12 +89,13 @@ def train_hift(
             with torch.autocast("cpu", enabled=False):
                 return function(*(t.float() for t in tensors))
 
-        return torch.compiler.disable(wrapped)
+        uncompiled: Callable[..., torch.Tensor] = torch.compiler.disable(wrapped)
+        return uncompiled
 
     net._istft, net._stft = in_fp32(istft), in_fp32(stft)
     decode = torch.compile(net.decode, dynamic=False) if max_steps is None else net.decode
 
-    def cut(i: int, use_flow: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def cut(i: int, use_flow: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         low = part.items[i]["low"] and not use_flow and rng.random() < 0.5
         n = FRAMES // MELS_PER_TOKEN
         at = int(rng.integers(0, part.items[i]["tokens"] - n + 1))
