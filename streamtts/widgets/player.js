@@ -327,8 +327,9 @@ const seconds = (samples) => (samples / RATE).toFixed(2);
 function render(engine, model, el) {
   const root = document.createElement("div");
   root.className = "streamtts-panel";
-  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab: Enter on a button presses it instead of editing the cell
   root.innerHTML = MARKUP;
+  // In JupyterLab, Enter on a button presses it instead of editing the cell. The text box keeps Ctrl+S and the like.
+  root.querySelectorAll("button, select, a").forEach((control) => (control.dataset.lmSuppressShortcuts = "true"));
   el.append(root);
   const $ = (name) => root.querySelector(`.${name}`);
 

@@ -91,9 +91,10 @@ def _words(made: Utterance, null_db: float | None) -> str:
     s = made.stats.settings
     null = "not measured" if null_db is None else f"{null_db:.1f} dB"
     context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}"
+    blend = f", crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}"
+    plays_a_part = {"none": blend, "window": context + blend}.get(s["policy"], "")
     return (
         f"<b>Stream against one-shot: null test {null}</b> (energy of the difference over energy of one-shot; lower is "
-        f"closer)<br>policy {s['policy']}{context if s['policy'] == 'window' else ''}, "
-        f"crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}, chunks of {s['first_chunk_tokens']}, then "
+        f"closer)<br>policy {s['policy']}{plays_a_part}, chunks of {s['first_chunk_tokens']}, then "
         f"{s['tokens_per_chunk']} tokens growing by {s['chunk_growth']:g}, seed {s['seed']}"
     )

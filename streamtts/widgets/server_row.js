@@ -23,8 +23,8 @@ function select(code) {
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "streamtts-panel";
-  root.dataset.lmSuppressShortcuts = "true";
   root.innerHTML = MARKUP;
+  root.querySelectorAll("button").forEach((button) => (button.dataset.lmSuppressShortcuts = "true")); // as in player.js
   el.append(root);
   const $ = (selector) => root.querySelector(selector);
 
