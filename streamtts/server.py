@@ -42,6 +42,7 @@ log = logging.getLogger("streamtts.server")
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
 
 STOP_SECONDS = 3.0  # what runs may take this long to end when the server stops
+REST_SECONDS = 10.0  # a synthesis thread may take this long to end the chunk it is at
 CLOSE_SECONDS = 2.0  # a client may take this long to answer a close
 # What the kernel keeps for one reader. Small, or a cancel would queue behind minutes of audio that nobody hears.
 SOCKET_BUFFER_BYTES = 64 * 1024
@@ -186,7 +187,7 @@ class ServerHandle:
             with contextlib.suppress(RuntimeError):  # its loop has just closed
                 self._loop.call_soon_threadsafe(self._stop.set)
         if threading.current_thread() is not self._thread:
-            self._thread.join(deadline_s + 3 * CLOSE_SECONDS)
+            self._thread.join(deadline_s + 3 * CLOSE_SECONDS + 2 * REST_SECONDS)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the server has stopped; whether it has."""
@@ -263,7 +264,7 @@ class ServerHandle:
                 await server.wait_closed()
         except TimeoutError:
             log.warning("connections were left open")
-        studio.threads.shutdown(wait=False, cancel_futures=True)
+        await studio.rest(REST_SECONDS)
         log.info("stopped")
 
     def _pages(self) -> dict[str, Page]:

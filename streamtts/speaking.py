@@ -55,6 +55,7 @@ class Studio:
         self.threads = ThreadPoolExecutor(places, thread_name_prefix="streamtts-synthesis")
         self.log_text = log_text
         self.closing = False  # set when the server stops: no new answer is begun
+        self.producers: set[asyncio.Task[None]] = set()
         self._answers: set[Speech] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -107,6 +108,13 @@ class Studio:
         except TimeoutError:
             for speech in list(self._answers):
                 speech.cancel()
+
+    async def rest(self, timeout_s: float) -> None:
+        """Wait until the threads have ended what they were at: none may be inside PyTorch when Python ends."""
+        if self.producers:
+            await asyncio.wait(self.producers, timeout=timeout_s)
+        ending = asyncio.get_running_loop().run_in_executor(None, self.threads.shutdown)
+        await asyncio.wait([ending], timeout=timeout_s)
 
 
 @dataclass(frozen=True)
@@ -224,6 +232,8 @@ class Speech:
             StreamTTSError: What synthesis failed with; the frames before it are good.
         """
         self._producer = asyncio.create_task(self._produce())
+        self._studio.producers.add(self._producer)
+        self._producer.add_done_callback(self._studio.producers.discard)
         try:
             while not self.cancelled:
                 if self._ready:
@@ -340,7 +350,7 @@ class Speech:
         finally:
             if holding:
                 places.give()
-            if self.cancelled and not self._studio.closing:
+            if self.cancelled:
                 self._studio.threads.submit(_exhaust, chunks)  # a cancelled stream ends by itself, in its own time
             self._stream = None
 

@@ -123,7 +123,7 @@ def test_stats_are_whole_and_true(server, path):
     assert stats["text_chars"] == len(TEXT)
     assert 0 < stats["ttfa_ms"] <= stats["total_ms"]
     assert stats["rtf"] == pytest.approx(stats["total_ms"] / stats["audio_ms"], abs=1e-3)
-    assert set(stats["stages"]) == {"t3", "s3gen", "hift"}
+    assert set(stats["stages"]) >= {"t3", "s3gen", "hift"}
     assert stats["max_underrun_ms"] >= 0
     assert (stats["seed"], stats["settings"]["top_k"], stats["voice"]) == (5, 50, "default")
     assert stats["settings"] == Settings(seed=5, top_k=50).as_dict()
