@@ -153,14 +153,22 @@ class Lab:
         client.wait_for_ready(timeout=60)
         return Kernel(client)
 
-    def wait_for_kernel(self, notebook: str) -> None:
-        """Until the notebook has a kernel and the kernel is idle: JupyterLab asks which one to take before that."""
+    def connections(self, notebook: str) -> int:
+        """How many page connections the notebook's kernel has."""
+        return sum(s["kernel"]["connections"] for s in self.api("sessions") if s["path"] == notebook)
+
+    def wait_for_kernel(self, notebook: str, others: int = 0) -> None:
+        """Until the notebook has an idle kernel that more than ``others`` are connected to.
+
+        A page that is told to run cells before it is connected asks which kernel to take.
+        """
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            if any(s["path"] == notebook and s["kernel"]["execution_state"] == "idle" for s in self.api("sessions")):
+            idle = any(s["path"] == notebook and s["kernel"]["execution_state"] == "idle" for s in self.api("sessions"))
+            if idle and self.connections(notebook) > others:
                 return
             time.sleep(0.2)
-        pytest.fail(f"{notebook} has no idle kernel: {self.api('sessions')}")
+        pytest.fail(f"{notebook} has no idle kernel with a page connected: {self.api('sessions')}")
 
     def close_notebooks(self) -> None:
         for session in self.api("sessions"):

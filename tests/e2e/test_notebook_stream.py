@@ -89,17 +89,18 @@ class Panel:
 
 
 def run_all(page: Page) -> None:
+    """Run > Run All Cells, until every cell has a number higher than any before."""
     prompts = page.locator(".jp-CodeCell .jp-InputArea-prompt")
-    prompts.evaluate_all("(all) => all.forEach((p) => (p.dataset.was = p.innerText))")
+    highest = max(int("0" + "".join(filter(str.isdigit, text))) for text in prompts.all_inner_texts())
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(
-        """() => {
+        """(highest) => {
           const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputArea-prompt")];
           const failed = document.querySelector(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']");
-          const done = (p) => /\\[\\d+\\]/.test(p.innerText) && p.innerText !== p.dataset.was;
-          return failed || (prompts.length && prompts.every(done));
+          return failed || prompts.every((p) => Number(p.innerText.match(/\\d+/)) > highest);
         }""",
+        arg=highest,
         timeout=300_000,
     )
     errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
@@ -108,9 +109,10 @@ def run_all(page: Page) -> None:
 
 
 def open_notebook(page: Page, lab: Lab, host: str = "127.0.0.1") -> None:
+    others = lab.connections(NOTEBOOK)
     page.goto(lab.url(NOTEBOOK, host))
-    page.locator(".jp-Notebook").wait_for()
-    lab.wait_for_kernel(NOTEBOOK)
+    page.locator(".jp-CodeCell").first.wait_for()
+    lab.wait_for_kernel(NOTEBOOK, others)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
 
 
