@@ -9,6 +9,7 @@ import gc
 import shlex
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -294,6 +295,17 @@ def test_a_new_panel_replaces_the_one_before_while_it_speaks(model: Any) -> None
     ]
     second.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("streamtts-")]
+
+
+def test_a_closed_panel_is_forgotten_with_all_it_spoke(model: Any) -> None:
+    panel = SpeakPanel(model, TEXT)
+    panel.speak()
+    panel.wait()
+    panel.close()
+    forgotten = [weakref.ref(o) for o in (panel, panel.player, panel.server, panel.seams, panel.last)]
+    del panel
+    gc.collect()
+    assert [ref() for ref in forgotten] == [None] * 5
 
 
 @pytest.mark.slow

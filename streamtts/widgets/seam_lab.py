@@ -65,7 +65,7 @@ def seam_lab(
 class SeamLab(anywidget.AnyWidget):
     """Three decodings of one utterance: chunks apart with the sliders' crossfade, policy ``window``, and one-shot."""
 
-    _esm = _HERE / "seam_lab.js"
+    _esm = (_HERE / "seam_lab.js").read_text()  # text, not a path: see player.py
     _css = _STYLE
     crossfade_ms = traitlets.Float(0.0).tag(sync=True)
     crossfade_shape = traitlets.Unicode("hann").tag(sync=True)
