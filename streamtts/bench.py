@@ -102,9 +102,11 @@ def _stock_audio(model: Model, tokens: list[int]) -> Samples:
 ALGORITHMS: dict[str, Algorithm] = {
     "prototype": prototype,
     "stock generate": stock_generate,
-    "ours, none": ours(policy="none"),
-    "ours, window": ours(policy="window"),
-    "ours, window, serial": ours(policy="window", parallel=False),
+    "ours, none": ours(policy="none", parallel=False),
+    "ours, window": ours(policy="window", parallel=False),
+    "ours, window, 2 threads": ours(policy="window", parallel=True),
+    "ours, cached": ours(policy="cached", parallel=False),
+    "ours, cached, 2 threads": ours(policy="cached", parallel=True),
 }
 
 
