@@ -234,7 +234,7 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
         StreamTTSError: ``text_empty``, ``text_too_long`` or ``voice_unknown``, here and at once; ``model_failed``
             from the iteration.
     """
-    return _stream_text(model, text, voice, settings or Settings(), one_shot=False)
+    return stream_text(model, text, voice, settings or Settings(), one_shot=False)
 
 
 def synthesize(
@@ -262,7 +262,7 @@ def synthesize(
         raise ValueError("give either text or tokens")
     if tokens is not None:
         return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=True).collect()
-    return _stream_text(model, str(text), voice, settings or Settings(), one_shot=True).collect()
+    return stream_text(model, str(text), voice, settings or Settings(), one_shot=True).collect()
 
 
 def redecode(
@@ -276,7 +276,8 @@ def redecode(
     return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=False)
 
 
-def _stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
+def stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
+    """What :func:`stream` and :func:`synthesize` share: a text as a stream, cut by the schedule or in one piece."""
     limit = Limits().text_chars
     if not isinstance(text, str):
         raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")

@@ -28,8 +28,7 @@ from .protocol import (
 )
 from .requests import new_request_id
 from .speaking import Frame, Speech, Studio
-from .text import _SENTENCE_END as SENTENCE_END
-from .text import cut_ready
+from .text import SENTENCE_END, cut_ready
 
 
 class SessionConversation:

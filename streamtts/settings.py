@@ -123,9 +123,9 @@ def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
     whole = kind.startswith("int")
     span = f"{low} to {high}{' ' + unit if unit else ''}"
     rule = f"{'a whole number' if whole else 'a number'} from {span}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # NaN
         raise _bad(f.name, value, span, rule)
-    if (whole and value != int(value)) or not low <= value <= high:
+    if not low <= value <= high or (whole and value != int(value)):
         raise _bad(f.name, value, span, rule)
     return int(value) if whole else float(value)
 

@@ -356,10 +356,10 @@ class Speech:
 
     def _open(self, text: str) -> Iterator[AudioChunk]:
         """Prepare a piece: its text is checked here, but nothing is computed before the first chunk is asked for."""
-        from .generator import _stream_text
+        from .generator import stream_text
 
         whole = self._frame_samples is not None
-        self._stream = _stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
+        self._stream = stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
         return iter(self._stream)
 
     async def _work(self, task: Callable[..., T], *args: Any, threads: ThreadPoolExecutor | None) -> T:

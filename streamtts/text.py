@@ -10,7 +10,7 @@ from typing import Any
 from .errors import StreamTTSError
 
 PIECE_CHARS = 220  # Turbo garbles past some 300 characters; pieces stay well below
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+")
+SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+")
 LONGEST_PAUSE_MS = 10_000
 _TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: never cut
 _HELD = "\ue000"  # stands for a space inside a tag; clean() lets no private character through
@@ -56,7 +56,7 @@ def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
     text again (a cut word aside). A tag such as ``[clear throat]`` stays whole.
     """
     held = _TAG.sub(lambda tag: tag.group().replace(" ", _HELD), clean(text))
-    sentences = [s.strip() for s in _SENTENCE_END.sub(lambda m: m.group() + "\0", held).split("\0")]
+    sentences = [s.strip() for s in SENTENCE_END.sub(lambda m: m.group() + "\0", held).split("\0")]
     parts = _group([part for s in sentences if s for part in _shorten(s, limit)], limit)
     return [part.replace(_HELD, " ") for part in parts]
 
@@ -70,7 +70,7 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
     Returns:
         ``(ready, rest)``; ``ready`` is empty while nothing can be spoken yet.
     """
-    boundaries = [_SENTENCE_END] if len(buffer) <= limit else [_SENTENCE_END, _CLAUSE_END, re.compile(r"\s+")]
+    boundaries = [SENTENCE_END] if len(buffer) <= limit else [SENTENCE_END, _CLAUSE_END, re.compile(r"\s+")]
     for boundary in boundaries:
         # A cut behind an open bracket might go through a tag.
         ends = [m.end() for m in boundary.finditer(buffer) if not _OPEN_TAG.search(buffer[: m.end()])]

@@ -25,6 +25,8 @@ from streamtts import Settings, StreamTTSError
         ("top_p", 1.5),
         ("seed", -1),
         ("seed", 2**32),
+        ("seed", 10**400),
+        ("crossfade_ms", float("inf")),
         ("parallel", 1),
         ("no_such_setting", 1),
     ],
