@@ -134,7 +134,9 @@ class Lab:
     runtime: Path
 
     def url(self, notebook: str, host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}/lab/tree/{notebook}?token={self.token}"
+        # A workspace of its own: the shared one would bring back the notebooks of earlier tests, this one hidden.
+        workspace = Path(notebook).stem
+        return f"http://{host}:{self.port}/lab/workspaces/{workspace}/tree/{notebook}?token={self.token}"
 
     def api(self, path: str, method: str = "GET") -> Any:
         request = urllib.request.Request(
