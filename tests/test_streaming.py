@@ -15,6 +15,7 @@ from streamtts.decoder import chunk_stops
 from streamtts.hift import HiftStream
 from streamtts.noise import NoiseTape
 from streamtts.s3gen import FLOW_NOISE, WindowDecoder, decode_tokens, prompt_noise
+from streamtts.seams import null_test_db
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 TEXT = "Hello there. This is a test of the voice, and of its chunks."
@@ -23,10 +24,6 @@ TEXT = "Hello there. This is a test of the voice, and of its chunks."
 @pytest.fixture(scope="module")
 def tokens(model):
     return streamtts.stream(model, TEXT).collect().tokens
-
-
-def decibels(difference, reference):
-    return 10 * np.log10(np.sum(difference**2) / np.sum(reference**2))
 
 
 @examples(max_examples=15, deadline=None)
@@ -112,9 +109,7 @@ def test_less_context_makes_the_difference_larger(model, tokens):
     whole = streamtts.synthesize(model, tokens=tokens).samples
 
     def null(**changes):
-        return decibels(
-            streamtts.redecode(model, tokens, settings=Settings(**changes)).collect().samples - whole, whole
-        )
+        return null_test_db(streamtts.redecode(model, tokens, settings=Settings(**changes)).collect().samples, whole)
 
     full = null(left_context_tokens=1000, lookahead_tokens=20)
     none = null(left_context_tokens=0, lookahead_tokens=0, crossfade_ms=0)
