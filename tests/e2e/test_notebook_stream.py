@@ -46,6 +46,8 @@ class Panel:
         """Press a button that starts speech; the ear forgets what it heard before."""
         self.page.evaluate("tap.clear()")
         self.button(name).click()
+        # The label is drawn with the next frame: until then it may still say how the utterance before ended.
+        self.page.locator(".streamtts-panel .state", has_text="Finished").wait_for(state="detached")
 
     def state(self, words: str) -> None:
         self.page.locator(".streamtts-panel .state", has_text=words).wait_for(timeout=180_000)
@@ -84,7 +86,9 @@ class Panel:
     def finish(self) -> dict[str, Any]:
         """Until playback has ended; how it went, as the page told the kernel."""
         self.state("Finished")
-        self.page.wait_for_timeout(300)  # the ear hands over every 2,048 samples
+        # The ear hands over every 2,048 samples: what was on its way comes before the next few of them.
+        self.page.evaluate("tap.finished = tap.samples.length")
+        self.page.wait_for_function("tap.samples.length > tap.finished + 4 * 2048")
         return self.kernel.ask("panel.player.report")
 
 
@@ -209,6 +213,7 @@ def test_rerender_plays_the_same_tokens_with_the_new_settings(panel: Panel) -> N
     assert after[1] > before[1] + 3, "without context the stream is further from one-shot"
     two = sent(panel)
     assert len(two) == len(one) and np.abs(two.astype(int) - one).max() > 100
+    assert report["underruns"] == 0 and panel.kernel.ask("panel.controls.prebuffer_ms") == 2000
     np.testing.assert_array_equal(heard(panel.page), trimmed(two) / np.float32(32767))
     assert report["samples_played"] == len(two)
     panel.defaults()
