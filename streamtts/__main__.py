@@ -134,6 +134,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="asked of every client")
     parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="settings where a request names none: kept by `streamtts tune`, or a TOML file"
+    )
     parser.add_argument("--places", type=int, default=1, metavar="N", help="syntheses at once (default 1)")
     parser.add_argument("--queue", type=int, default=8, metavar="N", help="requests that may wait (default 8)")
     parser.add_argument("--pace", type=float, metavar="S", help="send audio at most this far ahead of playback")
@@ -150,9 +153,11 @@ def _serve(options: argparse.Namespace) -> int:
     import threading
 
     from .limits import ServerLimits
+    from .presets import load_preset
     from .server import serve
     from .telemetry import JsonLines
 
+    settings = load_preset(options.preset) if options.preset is not None else None  # its faults before any loading
     _few_arenas()
     lines = logging.StreamHandler()
     lines.setFormatter(JsonLines() if options.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -181,6 +186,7 @@ def _serve(options: argparse.Namespace) -> int:
                     token=options.token,
                     origins=options.origin,
                     limits=limits,
+                    settings=settings,
                     log_text=options.log_text,
                 )
             )

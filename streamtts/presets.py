@@ -65,13 +65,14 @@ def load_preset(name: str) -> Settings:
 
     Raises:
         StreamTTSError: ``bad_value`` when there is none (``allowed`` lists those there are), when the file is no TOML,
-            or when a setting in it is unknown or out of range.
+            or when a setting in it is unknown or out of range. The message names the file.
     """
     path = Path(name) if name.endswith(".toml") else presets_folder() / f"{name}.toml"
     try:
         settings = tomllib.loads(path.read_text())["settings"]
         if not isinstance(settings, dict):
             raise KeyError("settings")
+        return Settings.from_mapping(settings)
     except FileNotFoundError:
         there = preset_names()
         known = ", ".join(there) or "none yet; `streamtts tune` makes one"
@@ -81,4 +82,7 @@ def load_preset(name: str) -> Settings:
     except (tomllib.TOMLDecodeError, KeyError, UnicodeDecodeError) as fault:
         what = "has no table [settings]" if isinstance(fault, KeyError) else f"is not TOML: {fault}"
         raise StreamTTSError("bad_value", f"{path} {what}", field="preset") from None
-    return Settings.from_mapping(settings)
+    except OSError as fault:
+        raise StreamTTSError("bad_value", f"cannot read {path}: {fault.strerror}", field="preset") from None
+    except StreamTTSError as fault:
+        raise StreamTTSError(fault.code, f"{path}: {fault.message}", field=fault.field, allowed=fault.allowed) from None

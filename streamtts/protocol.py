@@ -71,12 +71,16 @@ class SpeakRequest(_Ask):
 
     @property
     def settings(self) -> Settings:
-        """The settings named in the request, over the defaults.
+        """The settings named in the request, over the built-in defaults; raises as :meth:`settings_over`."""
+        return self.settings_over(Settings())
+
+    def settings_over(self, defaults: Settings) -> Settings:
+        """The settings named in the request, over a server's own.
 
         Raises:
             StreamTTSError: ``bad_value`` for an unknown name or a value out of range.
         """
-        return settings_from(self.model_extra or {})
+        return settings_from(self.model_extra or {}, defaults)
 
 
 class SimpleRequest(SpeakRequest):
@@ -113,12 +117,16 @@ class Start(_Ask):
 
     @property
     def settings(self) -> Settings:
-        """The settings named in the message, over the defaults.
+        """The settings named in the message, over the built-in defaults; raises as :meth:`settings_over`."""
+        return self.settings_over(Settings())
+
+    def settings_over(self, defaults: Settings) -> Settings:
+        """The settings named in the message, over a server's own.
 
         Raises:
             StreamTTSError: ``bad_value`` for an unknown name or a value out of range.
         """
-        return settings_from({**self.given, **(self.model_extra or {})})
+        return settings_from({**self.given, **(self.model_extra or {})}, defaults)
 
 
 class Text(_Ask):
@@ -366,7 +374,7 @@ def parse_server_message(frame: str) -> _Message | None:
     return message
 
 
-def settings_from(values: Mapping[str, Any]) -> Settings:
+def settings_from(values: Mapping[str, Any], defaults: Settings) -> Settings:
     """Settings by name, over the defaults.
 
     Raises:
@@ -377,7 +385,7 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
             raise StreamTTSError(
                 "bad_value", f"there is no setting {_shown(name)}", field=name[:100], allowed=list(SETTING_NAMES)
             )
-    return Settings.from_mapping(values)
+    return defaults.replace(**values)
 
 
 def check_text(text: str, limits: Limits) -> None:

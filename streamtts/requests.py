@@ -90,7 +90,7 @@ class RequestConversation:
             self._studio,
             request.request_id,
             asked.voice,
-            asked.settings,
+            asked.settings_over(self._studio.settings),
             received=request.received,
             frame_samples=asked.frame_samples if isinstance(asked, SimpleRequest) else None,
         )

@@ -30,7 +30,7 @@ from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_mes
 from .requests import RequestConversation
 from .routes import Page, Routes, check_token, file_page, json_page
 from .session import SessionConversation
-from .settings import SAMPLE_RATE, Limits
+from .settings import SAMPLE_RATE, Limits, Settings
 from .speaking import Studio
 from .telemetry import Telemetry
 
@@ -59,6 +59,7 @@ def serve(
     token: str | None = None,
     origins: Sequence[str] = (),
     limits: Limits | None = None,
+    settings: Settings | None = None,
     log_text: bool = False,
 ) -> ServerHandle:
     """Start a server in a thread of its own and return when it listens.
@@ -72,6 +73,7 @@ def serve(
         token: Asked of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
         origins: Web pages allowed to connect besides the server's own, e.g. ``("http://localhost:8888",)``.
         limits: What clients may ask for; :class:`streamtts.limits.ServerLimits` has the server's own, too.
+        settings: In force where a request names none, such as ``load_preset("tuned")``; ``None``: the built-in ones.
         log_text: Log what clients want to have said. Off, logs carry request ids only.
 
     Raises:
@@ -90,7 +92,9 @@ def serve(
             from .loader import load
 
             model = load(model)
-        handle = ServerHandle(model, listening, host, token, tuple(origins), ServerLimits.over(limits), log_text)
+        handle = ServerHandle(
+            model, listening, host, token, tuple(origins), ServerLimits.over(limits), settings or Settings(), log_text
+        )
     except BaseException:
         listening.close()
         raise
@@ -106,6 +110,7 @@ class ServerHandle:
         host: Address it is bound to.
         port: Port it listens on.
         limits: What clients may ask for.
+        settings: In force where a request names none.
     """
 
     def __init__(
@@ -116,11 +121,13 @@ class ServerHandle:
         token: str | None,
         origins: tuple[str, ...],
         limits: ServerLimits,
+        settings: Settings,
         log_text: bool,
     ) -> None:
         self.host = host
         self.port: int = listening.getsockname()[1]
         self.limits = limits
+        self.settings = settings
         self._model = model
         self._token = token
         self._origins = origins
@@ -228,7 +235,14 @@ class ServerHandle:
             frames_log.setLevel(logging.WARNING)  # at DEBUG the library logs the frames, and with them people's texts
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         limits = self.limits
-        self._studio = Studio(self._model, limits.places, limits.queue_length, self._telemetry, log_text=self._log_text)
+        self._studio = Studio(
+            self._model,
+            limits.places,
+            limits.queue_length,
+            self._telemetry,
+            settings=self.settings,
+            log_text=self._log_text,
+        )
         self._watch(self._studio)
         server = await serve_websocket(
             self._converse,

@@ -100,7 +100,7 @@ class SessionConversation:
             )
         self._studio.model.voice(message.voice)  # voice_unknown now, not at the first text
         context = contexts[name] = _Context(self._link, self._studio, message, lambda: contexts.pop(name))
-        await self._link.send(Started(context_id=name, settings=message.settings.as_dict()))
+        await self._link.send(Started(context_id=name, settings=context.speech.settings.as_dict()))
         context.task = asyncio.create_task(context.run())
 
 
@@ -117,7 +117,8 @@ class _Context:
     def __init__(self, link: Link, studio: Studio, start: Start, leave: Callable[[], object]) -> None:
         self._leave = leave
         self.name = start.context_id
-        self.speech = Speech(studio, new_request_id(), start.voice, start.settings, received=time.monotonic())
+        settings = start.settings_over(studio.settings)
+        self.speech = Speech(studio, new_request_id(), start.voice, settings, received=time.monotonic())
         self.task: asyncio.Task[None] | None = None
         self._link, self._studio = link, studio
         self._text = ""  # all of it

@@ -43,13 +43,22 @@ class Studio:
         places: Syntheses at once.
         queue_length: Requests that may wait for a place.
         telemetry: Where answers are counted.
+        settings: In force where a request names none.
         log_text: Log what people want to have said. Off unless asked for.
     """
 
     def __init__(
-        self, model: Model, places: int, queue_length: int, telemetry: Telemetry, *, log_text: bool = False
+        self,
+        model: Model,
+        places: int,
+        queue_length: int,
+        telemetry: Telemetry,
+        *,
+        settings: Settings | None = None,
+        log_text: bool = False,
     ) -> None:
         self.model = model
+        self.settings = settings or Settings()
         self.telemetry = telemetry
         self.places = Places(places, queue_length)
         self.threads = ThreadPoolExecutor(places, thread_name_prefix="streamtts-synthesis")
