@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from .audio import pcm16
 from .errors import ModelFailed, StreamTTSError
 from .limits import ServerLimits
-from .protocol import Audio, Error, encode, error_message
+from .protocol import Audio, Error, Stats, encode, error_message
 from .speaking import Frame, Speech
 from .telemetry import Telemetry
 
@@ -58,11 +58,17 @@ class Link:
         limits: What the client may ask for.
         telemetry: Where errors are counted.
         answering: Answers on their way: a connection that waits for one is not idle.
+        speeches: Answers whose audio is on its way.
+        answered: How many answers have ended.
+        last: What the last of them cost.
     """
 
     def __init__(self, socket: Socket, endpoint: str, limits: ServerLimits, telemetry: Telemetry) -> None:
         self.endpoint, self.limits, self.telemetry = endpoint, limits, telemetry
         self.answering = 0
+        self.speeches: list[Speech] = []
+        self.answered = 0
+        self.last: Stats | None = None
         self._last_active = self._next_read = time.monotonic()
         self._socket = socket
         self._sending = asyncio.Lock()  # a header and its binary frame stay together
@@ -90,6 +96,17 @@ class Link:
         self._next_read = max(self._next_read, now - 1.0) + 1.0 / self.limits.messages_per_second
         if self._next_read > now:
             await asyncio.sleep(self._next_read - now)
+
+    @contextmanager
+    def delivering(self, speech: Speech) -> Iterator[None]:
+        """Note an answer as on its way, then as the last that ended."""
+        self.speeches.append(speech)
+        try:
+            yield
+        finally:
+            self.speeches.remove(speech)
+            self.answered += 1
+            self.last = speech.stats()
 
     async def send(self, message: BaseModel) -> None:
         """Send a message as a text frame."""
@@ -149,20 +166,21 @@ async def deliver(
         ReaderGone: The client left.
     """
     ahead = link.limits.ahead_seconds
-    async with aclosing(speech.frames()) as frames:
-        async for frame in frames:
-            if frame is None:
-                if at_mark is not None:
-                    await at_mark()
-                continue
-            if ahead is not None:
-                await speech.pause(speech.sent.ahead_ms(time.monotonic() * 1000) / 1000 - ahead)
-                if speech.cancelled:
-                    return
-            pcm = pcm16(frame.samples)
-            head = header(frame)
-            speech.handed_over(frame, time.monotonic())
-            await link.send_audio(pcm, head)
+    with link.delivering(speech):
+        async with aclosing(speech.frames()) as frames:
+            async for frame in frames:
+                if frame is None:
+                    if at_mark is not None:
+                        await at_mark()
+                    continue
+                if ahead is not None:
+                    await speech.pause(speech.sent.ahead_ms(time.monotonic() * 1000) / 1000 - ahead)
+                    if speech.cancelled:
+                        return
+                pcm = pcm16(frame.samples)
+                head = header(frame)
+                speech.handed_over(frame, time.monotonic())
+                await link.send_audio(pcm, head)
 
 
 def wire_error(fault: StreamTTSError, *, request_id: str | None = None, context_id: str | None = None) -> Error:

@@ -13,11 +13,12 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -28,6 +29,7 @@ from .limits import ServerLimits
 from .link import Link
 from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_message
 from .requests import RequestConversation
+from .roster import ClientInfo, Roster
 from .routes import Page, Routes, check_token, file_page, json_page
 from .session import SessionConversation
 from .settings import SAMPLE_RATE, Limits, Settings
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .loader import Model
 
 log = logging.getLogger("streamtts.server")
+T = TypeVar("T")
 
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
 
@@ -142,7 +145,7 @@ class ServerHandle:
         self._stop: asyncio.Event | None = None
         self._deadline_s = STOP_SECONDS
         self._studio: Studio | None = None
-        self._links = 0
+        self._roster = Roster()
         self._thread = threading.Thread(target=self._run, name=f"streamtts-server-{self.port}", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -176,12 +179,45 @@ class ServerHandle:
             "engine": self._model.engine,
             "device": self._model.device,
             "sample_rate": SAMPLE_RATE,
-            "connections": self._links,
+            "connections": len(self._roster),
             "answers": studio.answers if studio else 0,
             "synthesising": studio.places.taken if studio else 0,
             "waiting": studio.places.waiting if studio else 0,
             "uptime_s": round(time.monotonic() - self._started_at, 1),
         }
+
+    def clients(self) -> list[ClientInfo]:
+        """Who is connected, oldest first, then the last who have gone; none when the server does not run."""
+        return self._in_loop(self._roster.clients, [])
+
+    def kick(self, client_id: int) -> bool:
+        """Close one client's connection (close 1008, with the reason); the others go on.
+
+        Returns:
+            Whether a client of that id was connected. Does not wait until the connection is closed.
+        """
+        return self._in_loop(lambda: self._roster.kick(client_id), False)
+
+    def _in_loop(self, task: Callable[[], T], otherwise: T) -> T:
+        """The result of a short task in the server's event loop; ``otherwise`` when that has ended."""
+        if self._loop is None or self._state not in ("running", "stopping"):
+            return otherwise
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(task())
+            except BaseException as fault:
+                result.set_exception(fault)
+
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError:  # it has just closed
+            return otherwise
+        try:
+            return result.result(CLOSE_SECONDS)
+        except TimeoutError:  # it ended with the task still in line
+            return otherwise
 
     def stop(self, deadline_s: float = STOP_SECONDS) -> None:
         """Stop: let what runs end within ``deadline_s``, tell clients (close 1001), free the port. Safe to repeat."""
@@ -292,7 +328,7 @@ class ServerHandle:
 
     def _watch(self, studio: Studio) -> None:
         watch = self._telemetry.watch
-        watch("streamtts_connections", "Open WebSocket connections", lambda: self._links)
+        watch("streamtts_connections", "Open WebSocket connections", lambda: len(self._roster))
         watch("streamtts_answers_running", "Answers under way, queued ones included", lambda: studio.answers)
         watch("streamtts_places_taken", "Syntheses running now", lambda: studio.places.taken)
         watch("streamtts_queue", "Waiting for a synthesis place", lambda: studio.places.waiting)
@@ -301,22 +337,19 @@ class ServerHandle:
     async def _converse(self, connection: ServerConnection) -> None:
         """Serve one WebSocket connection."""
         assert self._studio is not None and connection.request is not None
-        if self._links >= self.limits.connections:
+        if len(self._roster) >= self.limits.connections:
             busy = StreamTTSError("busy", f"{self.limits.connections} connections are open, which is all allowed")
             self._telemetry.refused(busy.code)
             await connection.send(encode(error_message(busy)))
             await connection.close(1013, "busy")
             return
-        self._links += 1
-        try:
-            path = urlsplit(connection.request.path).path
-            link = Link(connection, path, self.limits, self._telemetry)
+        path = urlsplit(connection.request.path).path
+        link = Link(connection, path, self.limits, self._telemetry)
+        with self._roster.visit(connection, link):
             if path == SESSION_PATH:
                 await SessionConversation(link, self._studio).run()
             else:
                 await RequestConversation(link, self._studio, simple=path == SIMPLE_PATH).run()
-        finally:
-            self._links -= 1
 
 
 def version() -> str:
