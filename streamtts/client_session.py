@@ -1,13 +1,16 @@
-"""A client of `/ws/v1/tts`: text goes in as a language model writes it, audio comes out, turns can be interrupted.
+"""Clients of `/ws/v1/tts`: text goes in as a language model writes it, audio comes out, turns can be interrupted.
 
-async with AsyncSession("ws://127.0.0.1:8765") as session:
-    turn = await session.start(seed=3)
-    await turn.say("Hello the")
-    await turn.say("re. How are you?")
-    await turn.end()
-    async for samples in turn:      # float32 (n,)
-        ...
-    print(turn.stats.ttfa_ms)
+    async with AsyncSession("ws://127.0.0.1:8765") as session:
+        turn = await session.start(seed=3)
+        await turn.say("Hello the")
+        await turn.say("re. How are you?")
+        await turn.end()
+        async for samples in turn:      # float32 (n,)
+            ...
+        print(turn.stats.ttfa_ms)
+
+:class:`Session` is the same without ``async`` and ``await``. Its turns may be used from several threads at once: one
+writes the text, one plays the audio, one interrupts.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -47,6 +51,10 @@ from .protocol import (
     parse_server_message,
 )
 
+T = TypeVar("T")
+
+CLOSE_SECONDS = 2.0  # callers that wait for a turn hear within this that its session is closed
+
 
 class AsyncTurn:
     """A context of a session: give it text, iterate for its audio. ``stats`` are there when the iteration has ended.
@@ -69,7 +77,7 @@ class AsyncTurn:
         # Audio, then None or the fault that ended the turn. The reader of the turn decides how much piles up.
         self._heard: asyncio.Queue[Samples | StreamTTSError | None] = asyncio.Queue()
         self._started = asyncio.Event()
-        self._over = False
+        self._over = self._unwanted = False
 
     async def say(self, text: str) -> None:
         """Add text, as short as a word part."""
@@ -84,9 +92,8 @@ class AsyncTurn:
         await self._session._send(End(context_id=self.context_id))
 
     async def cancel(self) -> None:
-        """Interrupt. Audio that was on its way is dropped; the iteration ends when the server has stopped."""
-        while not self._heard.empty():
-            self._heard.get_nowait()
+        """Interrupt. No audio is handed out any more; the iteration ends when the server has stopped."""
+        self._unwanted = True
         if not self._over:
             await self._session._send(CancelContext(context_id=self.context_id))
 
@@ -104,7 +111,8 @@ class AsyncTurn:
                 raise heard
             if heard is None:
                 return
-            yield heard
+            if not self._unwanted:
+                yield heard
 
     async def collect(self) -> Samples:
         """All audio that is still to come, in one piece."""
@@ -140,6 +148,7 @@ class AsyncSession:
         self._token, self._connect_s = token, connect_s
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()  # turns that start at once share one connection
         self._turns: dict[str, AsyncTurn] = {}
         self._names = itertools.count(1)
 
@@ -147,20 +156,26 @@ class AsyncSession:
         """Open a turn; returns when the server has it.
 
         Raises:
-            StreamTTSError: What the server said: ``voice_unknown``, ``bad_value``, ``context_exists``, ``busy``.
+            StreamTTSError: What the server said (``voice_unknown``, ``bad_value``, ``context_exists``, ``busy``), or
+                ``connection_failed``, ``unauthorized``, ``timeout``.
         """
-        if self._reader is None or self._reader.done():
-            self._socket = await open_socket(self.url, SESSION_PATH, self._token, self._connect_s)
-            self._reader = asyncio.create_task(self._read(self._socket))
+        async with self._connecting:
+            if self._reader is None or self._reader.done():
+                self._socket = await open_socket(self.url, SESSION_PATH, self._token, self._connect_s)
+                self._reader = asyncio.create_task(self._read(self._socket))
         name = context_id or f"turn-{next(self._names)}"
-        turn = AsyncTurn(self, name)
-        open_already = self._turns.get(name)
-        if open_already is not None:
+        if name in self._turns:
             raise StreamTTSError("context_exists", "this turn is open already", field="context_id")
-        self._turns[name] = turn
-        await self._send(Start(context_id=name, voice=voice, settings=settings))
-        async with asyncio.timeout(self.answer_s):
-            await turn._started.wait()
+        turn = self._turns[name] = AsyncTurn(self, name)
+        try:
+            await self._send(Start(context_id=name, voice=voice, settings=settings))
+            async with asyncio.timeout(self.answer_s):
+                await turn._started.wait()
+        except TimeoutError:
+            raise StreamTTSError("timeout", f"the turn did not start within {self.answer_s:g} s") from None
+        finally:
+            if not turn._started.is_set():
+                self._turns.pop(name, None)
         if turn._over:
             async for _ in turn:  # raises what the server said
                 pass
@@ -238,3 +253,143 @@ class AsyncSession:
         elif isinstance(message, Error):
             turn._heard.put_nowait(message.as_exception())  # the message failed, the turn goes on
         return None
+
+
+class Turn:
+    """As :class:`AsyncTurn`, for plain code; every call may come from another thread."""
+
+    def __init__(self, session: Session, turn: AsyncTurn) -> None:
+        self._session, self._turn = session, turn
+
+    @property
+    def context_id(self) -> str:
+        """Its name on the wire."""
+        return self._turn.context_id
+
+    @property
+    def stats(self) -> Stats | None:
+        """The server's figures, once the turn has ended."""
+        return self._turn.stats
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """The server's last word after :meth:`cancel`: how much was sent, and the text of it."""
+        return self._turn.cancelled
+
+    @property
+    def headers(self) -> list[Audio]:
+        """What the server said of each frame, in order."""
+        return self._turn.headers
+
+    @property
+    def flushes(self) -> int:
+        """How often the server said ``flushed``."""
+        return self._turn.flushes
+
+    def say(self, text: str) -> None:
+        """Add text, as short as a word part."""
+        self._session._run(self._turn.say(text))
+
+    def flush(self) -> None:
+        """Speak what is buffered now, although more text may follow."""
+        self._session._run(self._turn.flush())
+
+    def end(self) -> None:
+        """No more text."""
+        self._session._run(self._turn.end())
+
+    def cancel(self) -> None:
+        """Interrupt. No audio is handed out any more; the iteration ends when the server has stopped."""
+        self._session._run(self._turn.cancel())
+
+    def __iter__(self) -> Iterator[Samples]:
+        frames = aiter(self._turn)
+        while (samples := self._session._run(_next_or_none(frames))) is not None:
+            yield samples
+
+    def collect(self) -> Samples:
+        """All audio that is still to come, in one piece."""
+        return self._session._run(self._turn.collect())
+
+
+class Session:
+    """As :class:`AsyncSession`, for plain code; arguments are the same.
+
+    Audio is received by a thread of its own while the caller waits for a language model or a sound card, and inside a
+    notebook cell, too. Open turns and the thread end with :meth:`close` or at the end of the ``with`` block.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, **options: Any) -> None:
+        self._url, self._options = url, options
+        self._session = AsyncSession(url, **options)
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server listens."""
+        return self._session.url
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the server said of itself."""
+        return self._session.ready
+
+    def start(self, *, voice: str = "default", context_id: str | None = None, **settings: Any) -> Turn:
+        """Open a turn; returns when the server has it. Raises as :meth:`AsyncSession.start`."""
+        with self._lock:
+            if self._loop is None:
+                self._session = AsyncSession(self._url, **self._options)  # an earlier one belongs to an earlier loop
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_turn_loop, args=[self._loop], name="streamtts-session", daemon=True).start()
+        return Turn(self, self._run(self._session.start(voice=voice, context_id=context_id, **settings)))
+
+    def close(self) -> None:
+        """Close the connection; open turns end with ``connection_lost``. Starting a turn connects again."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(_close(self._session), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, task: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine that runs in the session's thread; Ctrl-C ends both."""
+        loop = self._loop
+        if loop is None:
+            task.close()
+            raise StreamTTSError("connection_lost", "the session is closed")
+        waiting = asyncio.run_coroutine_threadsafe(task, loop)
+        try:
+            return waiting.result()
+        except BaseException:
+            waiting.cancel()
+            raise
+
+
+def _turn_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a session's event loop until it is stopped."""
+    try:
+        loop.run_forever()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+async def _close(session: AsyncSession) -> None:
+    """Close a session and wait until every thread that waits for it has heard so."""
+    await session.close()
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    if waiting:
+        await asyncio.wait(waiting, timeout=CLOSE_SECONDS)
+
+
+async def _next_or_none(frames: AsyncIterator[Samples]) -> Samples | None:
+    return await anext(frames, None)
