@@ -1,0 +1,107 @@
+"""streamtts as the voice of a LiveKit agent (``pip install "livekit-agents>=1.8"``).
+
+    session = AgentSession(stt=..., llm=..., tts=StreamTTS("ws://127.0.0.1:8765", voice="default", seed=3))
+
+The language model's words go to ``/ws/v1/tts`` as they come, so the agent begins to speak before its sentence has ended
+as text. When the user interrupts, LiveKit closes the stream, and the server is told to stop at once. All streams of an
+agent share one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from livekit.agents import APIConnectionError, APIConnectOptions, APIError, tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents.utils import shortuuid
+
+from streamtts.audio import pcm16
+from streamtts.client import DEFAULT_URL
+from streamtts.client_session import AsyncSession, AsyncTurn
+from streamtts.errors import StreamTTSError
+from streamtts.settings import SAMPLE_RATE
+
+PASSING = ("busy", "connection_failed", "connection_lost", "timeout")  # another attempt may go well
+
+
+class StreamTTS(tts.TTS):
+    """A server of streamtts.
+
+    Args:
+        url: Where it listens.
+        token: Its token, if it asks for one.
+        voice: One of its voices.
+        settings: Those of ``streamtts.Settings``, by name.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, token: str | None = None, voice: str = "default", **settings: Any
+    ) -> None:
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=SAMPLE_RATE, num_channels=1)
+        self.session = AsyncSession(url, token=token)
+        self.asked = {"voice": voice, **settings}
+
+    @property
+    def provider(self) -> str:
+        """Who speaks, in LiveKit's metrics."""
+        return "streamtts"
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        """Speak a text that is there already."""
+        return self._synthesize_with_stream(text, conn_options=conn_options)
+
+    def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> SpeechStream:
+        """Speak a text as it is written."""
+        return SpeechStream(tts=self, conn_options=conn_options)
+
+    async def aclose(self) -> None:
+        """Leave the server."""
+        await self.session.close()
+
+
+class SpeechStream(tts.SynthesizeStream):
+    """One turn of speech; LiveKit closes it to interrupt."""
+
+    _tts: StreamTTS
+
+    async def _run(self, output: tts.AudioEmitter) -> None:
+        output.initialize(
+            request_id=shortuuid(), sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm", stream=True
+        )
+        text = ""
+        while not text.strip():  # the turn begins with its first word
+            piece = await anext(self._input_ch, None)
+            if piece is None:
+                return
+            text += piece if isinstance(piece, str) else ""
+        try:
+            await self._speak(text, output)
+        except StreamTTSError as fault:
+            raise APIError(fault.message, body={"code": fault.code}, retryable=fault.code in PASSING) from fault
+
+    async def _speak(self, text: str, output: tts.AudioEmitter) -> None:
+        turn = await self._tts.session.start(**self._tts.asked)
+        self._mark_started()
+        output.start_segment(segment_id=turn.context_id)
+        writing = asyncio.create_task(self._write(text, turn))
+        try:
+            async for samples in turn:
+                output.push(pcm16(samples))
+            if turn.cancelled is not None:
+                raise APIConnectionError("the server stopped")
+        finally:
+            writing.cancel()
+            if turn.stats is None:  # left early: the user spoke, or something failed
+                with contextlib.suppress(StreamTTSError):
+                    await turn.cancel()
+
+    async def _write(self, text: str, turn: AsyncTurn) -> None:
+        with contextlib.suppress(StreamTTSError):  # a lost connection is heard of where the audio is awaited
+            await turn.say(text)
+            async for piece in self._input_ch:
+                await (turn.say(piece) if isinstance(piece, str) else turn.flush())
+            await turn.end()
