@@ -1,4 +1,4 @@
-"""Notebook 05's panel: the server inside this kernel, how many clients it has, and its log, live."""
+"""Notebook 05's panel: the server inside this kernel, its clients with their figures, and its log, live."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
+from ..presets import load_preset, preset_names
+from ..settings import Settings
+from .client_table import ClientTable
 from .server_row import ServerRow
 
 if TYPE_CHECKING:
     from ..loader import Model
 
+BUILT_IN = "built-in defaults"
 LINES = 200  # of log kept
 EVERY_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
@@ -32,14 +36,23 @@ def server_panel(model: Model, text: str = "Hello from outside.") -> ServerPanel
 
 
 class ServerPanel(ipywidgets.VBox):
-    """Launch and stop, counts that renew themselves, and the server's log lines.
+    """Launch and stop, the clients with a button to kick each, and the server's log lines; all renew themselves.
 
     Attributes:
+        preset: Whose settings hold where a request names none, from the next launch on.
         row: The button and the client command; ``row.handle`` is the running server.
+        table: The clients.
     """
 
     def __init__(self, model: Model, text: str) -> None:
-        self.row = ServerRow(model, lambda: text)
+        self.preset = ipywidgets.Dropdown(
+            options=[BUILT_IN, *preset_names()],
+            description="a request that names no settings gets the",
+            layout={"width": "max-content"},
+            style={"description_width": "initial"},
+        )
+        self.row = ServerRow(model, lambda: text, settings=self._settings)
+        self.table = ClientTable(self._kick)
         self.counts = ipywidgets.HTML("no server runs")
         self.lines = ipywidgets.HTML()
         self._lines: deque[str] = deque(maxlen=LINES)
@@ -50,7 +63,8 @@ class ServerPanel(ipywidgets.VBox):
         self._logger.setLevel(logging.INFO)
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="streamtts-server-panel", daemon=True)
-        super().__init__([self.row, self.counts, self.lines], layout={"max_width": "940px"})
+        shown = [self.preset, self.row, self.counts, self.table, self.lines]
+        super().__init__(shown, layout={"max_width": "940px"})
         self._watcher.start()
 
     def close(self) -> None:
@@ -62,7 +76,15 @@ class ServerPanel(ipywidgets.VBox):
         self._logger.removeHandler(self._handler)
         self._logger.setLevel(self._level_before)
         self.row.close()
+        self.table.close()
         super().close()
+
+    def _settings(self) -> Settings:
+        return Settings() if self.preset.value == BUILT_IN else load_preset(self.preset.value)
+
+    def _kick(self, client_id: int) -> None:
+        if self.row.handle is not None:
+            self.row.handle.kick(client_id)
 
     def _watch(self) -> None:
         while not self._closing.wait(EVERY_SECONDS):
@@ -72,14 +94,16 @@ class ServerPanel(ipywidgets.VBox):
         handle = self.row.handle
         if handle is None:
             self.counts.value = "no server runs"
+            self.table.show([])
         else:
             h = handle.health()
+            self.table.show(handle.clients())
             self.counts.value = (
                 f"<b>{h['connections']}</b> connections · <b>{h['answers']}</b> answers under way, "
                 f"{h['synthesising']} being synthesised, {h['waiting']} waiting · up {h['uptime_s']:.0f} s"
             )
-        lines = "\n".join(html.escape(line) for line in reversed(self._lines))
-        self.lines.value = f"<pre style='max-height:240px; overflow:auto'>{lines}</pre>" if lines else ""
+        lines = "\n".join(html.escape(line) for line in reversed(list(self._lines)))
+        self.lines.value = f"<div class='streamtts-panel'><pre class='log'>{lines}</pre></div>" if lines else ""
 
 
 class _Lines(logging.Handler):

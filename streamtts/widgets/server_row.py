@@ -11,6 +11,7 @@ import anywidget
 import traitlets
 
 from ..errors import StreamTTSError
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -26,6 +27,7 @@ class ServerRow(anywidget.AnyWidget):
         model: What the server speaks with.
         text: Gives the words of the client command.
         port: Where to listen; another free port is taken when this one is.
+        settings: Gives the settings in force where a request names none, at every launch.
     """
 
     # Text, not paths: anywidget keeps every widget of a path alive for ever, to tell it of changes of the file.
@@ -35,9 +37,15 @@ class ServerRow(anywidget.AnyWidget):
     command = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, model: Model, text: Callable[[], str], port: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        text: Callable[[], str],
+        port: int | None = None,
+        settings: Callable[[], Settings] = Settings,
+    ) -> None:
         super().__init__()
-        self._model, self._text, self._port = model, text, port
+        self._model, self._text, self._port, self._settings = model, text, port, settings
         self.handle: ServerHandle | None = None
         self.on_msg(self._receive)
 
@@ -48,12 +56,14 @@ class ServerRow(anywidget.AnyWidget):
 
         self.stop()
         try:
+            settings = self._settings()
             try:
-                self.handle = serve(self._model, port=DEFAULT_PORT if self._port is None else self._port)
+                port = DEFAULT_PORT if self._port is None else self._port
+                self.handle = serve(self._model, port=port, settings=settings)
             except StreamTTSError as fault:
                 if fault.code != "port_taken":
                     raise
-                self.handle = serve(self._model, port=0)
+                self.handle = serve(self._model, port=0, settings=settings)
         except StreamTTSError as fault:
             self.error = f"{fault.code}: {fault.message}"
             return
