@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 # Read when torch and huggingface_hub are imported, so set before anything else; subprocesses of tests inherit them.
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -21,6 +22,14 @@ def model():
     import streamtts
 
     return streamtts.load()
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint folder in Turbo's layout, small, with random weights: it speaks noise and seldom ends."""
+    from streamtts.random_checkpoint import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint")
 
 
 @pytest.fixture(scope="session")

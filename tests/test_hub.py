@@ -23,12 +23,6 @@ SHIPPED = Path(__file__).parent.parent / "voices"
 LOAD = "import streamtts, sys; m = streamtts.load(sys.argv[1]); print('loaded', m.engine, m.voices[0])"
 
 
-@pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    """A whole checkpoint in Turbo's layout, small, with random weights."""
-    return write_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint")
-
-
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
