@@ -1,16 +1,12 @@
 """Policy ``cached`` equals the stock modules under a block-causal mask, whatever the chunking."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-import torch
+from block_causal import at_once, in_turn
 
 import streamtts
 from streamtts import Settings
 from streamtts.cached import LOOKAHEAD, CachedDecoder
-from streamtts.noise import NoiseTape
-from streamtts.s3gen import FLOW_NOISE, decode_tokens, prompt_noise
 
 EVERYTHING = Settings(policy="cached", left_context_tokens=1000)
 
@@ -20,41 +16,25 @@ def tokens():
     return np.random.default_rng(0).integers(0, 6561, 60).tolist()
 
 
-def block_mask(edges, length):
-    """Attention allowed (1, length, length): to the own block and all before."""
-    block = torch.bucketize(torch.arange(length), torch.tensor(edges[1:]), right=True)
-    return (block[:, None] >= block[None])[None]
-
-
-def stock_block_causal(model, tokens, stops, monkeypatch):
-    """The stock flow over the whole utterance at once, its attention masked by blocks."""
-    from chatterbox.models.s3gen import decoder
-    from chatterbox.models.s3gen.transformer import upsample_encoder
-
-    prompt = model.voice().prompt_tokens.shape[1]
-    edges = [0, prompt - LOOKAHEAD, *(prompt + stop for stop in stops)]
-    noise = torch.cat([prompt_noise(model.voice()), NoiseTape(0, FLOW_NOISE, 80).window(0, 2 * len(tokens))], dim=1)
-    frames = [2 * e for e in edges]
-    total = edges[-1]
-
-    def mask(xs, *args):
-        return block_mask(edges if xs.shape[1] == total else frames, xs.shape[1])
-
-    with monkeypatch.context() as patch:
-        patch.setattr(upsample_encoder, "add_optional_chunk_mask", mask)
-        patch.setattr(decoder, "add_optional_chunk_mask", mask)
-        return decode_tokens(model.tts.s3gen, model.voice(), tokens, noise)
-
-
 @pytest.mark.parametrize("stops", [[60], [10, 60], [7, 14, 21, 28, 35, 42, 49, 56, 60], [1, 2, 59, 60]])
-def test_blocks_in_turn_are_the_stock_flow_under_a_block_causal_mask(model, tokens, stops, monkeypatch):
-    reference = stock_block_causal(model, tokens, stops, monkeypatch)
-    decoder = CachedDecoder(model.tts.s3gen, model.voice(), EVERYTHING)
-    mel = torch.cat(
-        [decoder.decode(tokens[: b + LOOKAHEAD] if b < 60 else tokens, b).mel for _, b in pairwise([0, *stops])], dim=2
-    )
+def test_blocks_in_turn_are_the_stock_flow_under_a_block_causal_mask(model, tokens, stops):
+    reference = at_once(model, model.voice(), tokens, stops)
+    mel, _ = in_turn(model, model.voice(), tokens, stops, EVERYTHING)
     assert mel.shape == reference.shape
     assert (mel - reference).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("first", [10, 3])
+def test_audio_is_the_same_however_its_chunks_were_grown_to_one_size(model, tokens, first):
+    """Blocks of 10 tokens, whichever settings name them: the first chunk, the growth, the cap."""
+    same = [
+        EVERYTHING.replace(first_chunk_tokens=first, tokens_per_chunk=10, chunk_growth=growth, max_chunk_tokens=cap)
+        for growth, cap in ((1, 50), (2, 10), (1, 10))
+    ]
+    made = [streamtts.redecode(model, tokens, settings=settings).collect() for settings in same]
+    for utterance in made[1:]:
+        assert utterance.seams == made[0].seams
+        assert np.array_equal(utterance.samples, made[0].samples)
 
 
 def test_utterances_share_the_prompt_and_nothing_else(model, tokens):
