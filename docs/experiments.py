@@ -1,19 +1,22 @@
-"""The three experiments of EXPERIMENTS.md: prints their tables and draws their figures into docs/figures.
+"""The experiments of EXPERIMENTS.md: prints their tables and draws their figures into docs/figures.
 
 python docs/experiments.py crossfade   # 1: what an overlap-add crossfade does to a seam
 python docs/experiments.py pipeline    # 2: T3 and S3Gen in one thread and in two
 python docs/experiments.py context     # 3: how much a chunk must know
+python docs/experiments.py policies    # how far every policy is from full attention, in dB and in words
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import streamtts
-from streamtts import continuity, pipeline, plots, seams, tune
+from streamtts import continuity, measures, pipeline, plots, seams, tune
 
 SENTENCES = [
     "The words arrive while they are still being made.",
@@ -133,10 +136,109 @@ def context(model: Any) -> None:
     save("context_heat", figure)
 
 
+FULL = "full attention, in one pass"
+POLICIES: dict[str, dict[str, Any]] = {
+    "`none`, end to end": {"policy": "none", "crossfade_ms": 0},
+    "`window`, left context 0": {"left_context_tokens": 0},
+    "`window`, left context 10": {"left_context_tokens": 10},
+    "`window`, left context 25": {"left_context_tokens": 25},
+    "`window`, left context 50 (the default)": {},
+    "`cached`, left context 10": {"policy": "cached", "left_context_tokens": 10},
+    "`cached`, left context 50": {"policy": "cached"},
+}
+
+
+@dataclass(frozen=True)
+class Apart:
+    """One sentence under one policy, against the same tokens under full attention.
+
+    Attributes:
+        decoding: A name of ``POLICIES``, or ``FULL`` for the reference itself.
+        text: What was to be said.
+        null_db: Null test.
+        log_mel_db: Log-mel distance.
+        heard: Words that Whisper tiny.en heard.
+        wrong: Words of the text that it missed, added or misheard.
+        words: Words of the text.
+        unlike: Words that it heard otherwise than in the reference.
+        reference_words: Words that it heard there.
+    """
+
+    decoding: str
+    text: str
+    null_db: float | None
+    log_mel_db: float | None
+    heard: str
+    wrong: int
+    words: int
+    unlike: int
+    reference_words: int
+
+
+def measure_policies(model: Any, sentences: list[str]) -> list[Apart]:
+    """Every sentence, spoken once by T3 and decoded by every policy."""
+    from streamtts.mini.evaluate import Ears, word_errors
+
+    ears, made = Ears(), []
+    for seed, text in enumerate(sentences):
+        base = streamtts.Settings(seed=seed, watermark=False)
+        tokens = streamtts.stream(model, text, settings=base).collect().tokens
+        whole = streamtts.synthesize(model, tokens=tokens, settings=base).samples
+        reference = ears.words(whole)
+        audio = {FULL: whole} | {
+            name: streamtts.redecode(model, tokens, settings=base.replace(**changes)).collect().samples
+            for name, changes in POLICIES.items()
+        }
+        for name, samples in audio.items():
+            heard = reference if name == FULL else ears.words(samples)
+            null, distance = measures.null_test_db(samples, whole), measures.log_mel_distance(samples, whole)
+            errors = *word_errors(text, heard), *word_errors(reference, heard)
+            made.append(Apart(name, text, null, distance, heard, *errors))
+    return made
+
+
+def print_policies(made: list[Apart]) -> None:
+    """One line per policy, in Markdown. Worst is the sentence that is farthest from full attention."""
+    print(
+        "| decoding | null test, median (dB) | worst | log-mel distance, median (dB) | worst | words wrong | unlike * |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name in (FULL, *POLICIES):
+        rows = [row for row in made if row.decoding == name]
+        spans = [
+            [value for row in rows if (value := getattr(row, key)) is not None] for key in ("null_db", "log_mel_db")
+        ]
+        figures = [f"{statistics.median(span):.{n}f} | {max(span):.{n}f}" for n, span in enumerate(spans, 1)]
+        if name == FULL:
+            figures = ["- | -"] * 2
+        wrong = 100 * sum(row.wrong for row in rows) / sum(row.words for row in rows)
+        unlike = 100 * sum(row.unlike for row in rows) / max(1, sum(row.reference_words for row in rows))
+        print(f"| {name} | {' | '.join(figures)} | {wrong:.1f} % | {unlike:.1f} % |")
+    sentences, words = len(made) // (1 + len(POLICIES)), sum(row.words for row in made if row.decoding == FULL)
+    print(
+        f"\n{sentences} sentences, {words} words. * Words that Whisper hears otherwise than in the first line's audio."
+    )
+
+
+def policies(model: Any, sentences: int = 30, json_file: Path | None = None) -> None:
+    """How far every policy is from full attention: the table, and every sentence's figures as JSON."""
+    from streamtts.mini.texts import held_out_sentences
+
+    made = measure_policies(model, held_out_sentences()[:sentences])
+    print_policies(made)
+    if json_file:
+        json_file.write_text(json.dumps([asdict(row) for row in made], indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    experiments = {"crossfade": crossfade, "pipeline": parallel, "context": context}
+    experiments = {"crossfade": crossfade, "pipeline": parallel, "context": context, "policies": policies}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=experiments)
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
+    parser.add_argument("--sentences", type=int, default=30, metavar="N", help="of policies: say so many (default 30)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="of policies: write every sentence's figures there")
     options = parser.parse_args()
-    experiments[options.experiment](streamtts.load(options.model))
+    chosen: dict[str, Any] = {}
+    if options.experiment == "policies":
+        chosen = {"sentences": options.sentences, "json_file": options.json}
+    experiments[options.experiment](streamtts.load(options.model), **chosen)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 import torch
 
@@ -40,12 +38,21 @@ def at_once(model: Model, voice: Voice, tokens: list[int], stops: list[int]) -> 
 
 
 def in_turn(
-    model: Model, voice: Voice, tokens: list[int], stops: list[int], settings: Settings
-) -> tuple[torch.Tensor, CachedDecoder]:
-    """Mel of the cached decoder given one block after another, and the decoder as it was left."""
+    model: Model, voice: Voice, tokens: list[int], stops: list[int], settings: Settings, arrived: int = 0
+) -> torch.Tensor:
+    """Mel of the cached decoder given one block after another.
+
+    Args:
+        model: Whose S3Gen decodes.
+        voice: Its prompt stands in front.
+        tokens: All tokens.
+        stops: Where the blocks end.
+        settings: With their left context.
+        arrived: Tokens that have come by each block's turn, beyond those that it has to wait for.
+    """
     decoder = CachedDecoder(model.tts.s3gen, voice, settings)
     blocks = []
-    for _, stop in pairwise([0, *stops]):
-        seen = tokens if stop == stops[-1] else tokens[: stop + LOOKAHEAD]
+    for stop in stops:
+        seen = tokens if stop == stops[-1] else tokens[: stop + LOOKAHEAD + arrived]
         blocks.append(decoder.decode(seen, stop).mel)
-    return torch.cat(blocks, dim=2), decoder
+    return torch.cat(blocks, dim=2)

@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from block_causal import at_once, in_turn
+from front_doors import check_server
 from safetensors.torch import save_file
 
 import streamtts
-from streamtts import Settings
+from streamtts import Settings, serve
 from streamtts.architecture import NANO, build_t3
 from streamtts.random_checkpoint import write_checkpoint
 from streamtts.settings import SAMPLES_PER_TOKEN
@@ -86,6 +88,29 @@ def test_200_tokens_and_their_logits_are_the_stock_t3s(turbo):
     assert ours == [token for token in stock if token < 6561]
     assert len(ours) >= 190
     assert logits_apart(turbo, TEXT, ours) <= 1e-4
+
+
+def test_cached_is_the_stock_flow_under_a_block_causal_mask(turbo):
+    voice, tokens = turbo.voice().cut(2), np.random.default_rng(0).integers(0, 6561, 24).tolist()
+    stops = [1, 9, 17, 24]
+    reference = at_once(turbo, voice, tokens, stops)
+    for arrived in (0, 24):  # tokens behind a block that it needs, and all of them: what it needs is all that it uses
+        mel = in_turn(turbo, voice, tokens, stops, Settings(left_context_tokens=1000), arrived)
+        assert mel.shape == reference.shape == (1, 80, 48)
+        assert (mel - reference).abs().max() <= 1e-4
+
+
+def test_the_server_speaks_with_it(turbo):
+    settings = {
+        "policy": "cached",
+        "max_tokens": 16,
+        "first_chunk_tokens": 3,
+        "prompt_seconds": 1,
+        "watermark": False,
+        "parallel": False,
+    }
+    with serve(turbo, port=0) as server:
+        check_server(server, turbo, TEXT, settings)
 
 
 @pytest.mark.parametrize("policy", ["window", "cached"])
