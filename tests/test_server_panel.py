@@ -20,7 +20,8 @@ def until(condition, seconds: float = 20.0) -> bool:
 
 
 def test_an_outside_client_is_counted_and_its_request_logged(model) -> None:
-    handlers, level = list(logging.getLogger("streamtts").handlers), logging.getLogger("streamtts").level
+    log = logging.getLogger("streamtts")
+    before = list(log.handlers), log.level, log.propagate
     panel = server_panel(model)
     panel.row._port = 0
     panel.row.launch()
@@ -31,7 +32,7 @@ def test_an_outside_client_is_counted_and_its_request_logged(model) -> None:
     assert until(lambda: "<b>0</b> connections" in panel.counts.value)
     panel.close()
     assert panel.row.handle is None
-    assert logging.getLogger("streamtts").handlers == handlers and logging.getLogger("streamtts").level == level
+    assert (log.handlers, log.level, log.propagate) == before
     assert "streamtts-server-panel" not in {t.name for t in threading.enumerate()}
 
 

@@ -57,10 +57,12 @@ class ServerPanel(ipywidgets.VBox):
         self.lines = ipywidgets.HTML()
         self._lines: deque[str] = deque(maxlen=LINES)
         self._handler = _Lines(self._lines)
+        self._handler.addFilter(self._ours)
         self._logger = logging.getLogger("streamtts")
-        self._level_before = self._logger.level
+        self._before = self._logger.level, self._logger.propagate
         self._logger.addHandler(self._handler)
         self._logger.setLevel(logging.INFO)
+        self._logger.propagate = False  # or stock dependencies' handlers would print every line into the cells, too
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="streamtts-server-panel", daemon=True)
         shown = [self.preset, self.row, self.counts, self.table, self.lines]
@@ -74,13 +76,19 @@ class ServerPanel(ipywidgets.VBox):
         self._closing.set()
         self._watcher.join(CLOSE_SECONDS)
         self._logger.removeHandler(self._handler)
-        self._logger.setLevel(self._level_before)
+        level, self._logger.propagate = self._before
+        self._logger.setLevel(level)
         self.row.close()
         self.table.close()
         super().close()
 
     def _settings(self) -> Settings:
         return Settings() if self.preset.value == BUILT_IN else load_preset(self.preset.value)
+
+    def _ours(self, record: logging.LogRecord) -> bool:
+        """Not of another server in this kernel; those log in a thread named after their port, too."""
+        handle, thread = self.row.handle, record.threadName or ""
+        return handle is None or not thread.startswith("streamtts-server-") or thread.endswith(f"-{handle.port}")
 
     def _kick(self, client_id: int) -> None:
         if self.row.handle is not None:

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pytest
 from jupyter_client import BlockingKernelClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("STREAMTTS_CHROMIUM", "/usr/bin/chromium")
 SHOTS = os.environ.get("STREAMTTS_SHOTS")  # a folder for a picture of every page as its test left it
+THEME = os.environ.get("STREAMTTS_THEME", "JupyterLab Light")  # or "JupyterLab Dark", to look at those pictures
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers run as root
     "--disable-gpu",
@@ -107,8 +108,7 @@ def opened(browser: Browser, name: str) -> Iterator[Page]:
     try:
         yield page
     finally:
-        if SHOTS:
-            page.screenshot(path=Path(SHOTS) / f"{name}.png")
+        shot(page, name)
         context.close()
     assert not faults, faults
 
@@ -117,6 +117,12 @@ def opened(browser: Browser, name: str) -> Iterator[Page]:
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     with opened(browser, request.node.name) as page:
         yield page
+
+
+def shot(element: Page | Locator, name: str) -> None:
+    """A picture of a page or of a part of it, where pictures are asked for."""
+    if SHOTS:
+        element.screenshot(path=Path(SHOTS) / f"{name}.png")
 
 
 def heard(page: Page) -> np.ndarray:
@@ -210,6 +216,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
+    (notifications.parent / "themes.jupyterlab-settings").write_text(json.dumps({"theme": THEME}))
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
@@ -218,6 +225,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
         "PYTHONPATH": str(ROOT),
+        "STREAMTTS_PRESETS": str(home / "presets"),
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
