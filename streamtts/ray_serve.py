@@ -1,6 +1,6 @@
 """The same endpoints as a Ray Serve deployment: replicas, autoscaling on what is under way, health checks.
 
-    pip install "ray[serve]"
+    pip install "ray[serve]" "protobuf<7"
     python -m streamtts.ray_serve --replicas 2 --port 8765
 
 Connections carry no state beyond their own utterances, so any replica may take any of them. A replica that dies takes
@@ -14,6 +14,8 @@ import argparse
 import importlib
 import os
 import sys
+import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
@@ -21,67 +23,75 @@ from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from .errors import StreamTTSError
 from .limits import ServerLimits
 from .link import Link
-from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, STREAM_PATH
-from .requests import RequestConversation
-from .routes import check_token, token_known
-from .session import SessionConversation
+from .protocol import DEFAULT_PORT
+from .routes import SOCKET_PATHS, Gate, check_token, page_headers, standard_pages
+from .server import converse
 from .speaking import Studio
 from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.websockets import WebSocket
 
 
-def build_app(checkpoint: str | None, limits: ServerLimits, token: str | None) -> Starlette:
+def build_app(checkpoint: str | None, limits: ServerLimits, gate: Gate) -> Starlette:
     """One replica's model and its endpoints, as an ASGI application. Runs in the replica."""
     from starlette.applications import Starlette
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
     from starlette.routing import Route, WebSocketRoute
 
     from .loader import load
 
     model = load(checkpoint)
-    telemetry = Telemetry()
+    replica = uuid.uuid4().hex[:8]
+    telemetry = Telemetry(replica)
     studio = Studio(model, limits.places, limits.queue_length, telemetry)
+    open_links: set[Link] = set()
+    telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(open_links))
 
-    async def converse(socket: WebSocket) -> None:
-        given = socket.headers.get("authorization", ""), socket.url.query
-        if not token_known(token, *given):
-            await socket.close(1008, "unauthorized")  # before it opens: an HTTP 403, the only refusal ASGI has
+    def refusal(request: HTTPConnection) -> Response | None:
+        why = gate.refusal(request.url.path, request.url.query, request.headers.getlist)
+        if why is None:
+            return None
+        telemetry.refused(why.code)
+        return Response(why.body, why.status, why.headers)
+
+    def health() -> dict[str, Any]:
+        about = {"status": "ok", "engine": model.engine, "device": model.device, "replica": replica, "pid": os.getpid()}
+        return about | {"connections": len(open_links), "answers": studio.answers}
+
+    async def speak(socket: WebSocket) -> None:
+        refused = refusal(socket)
+        if refused is not None:
+            await socket.send_denial_response(refused)
             return
         await socket.accept()
-        link = Link(_Socket(socket), socket.url.path, limits, telemetry)
-        if socket.url.path == SESSION_PATH:
-            await SessionConversation(link, studio).run()
-        else:
-            await RequestConversation(link, studio, simple=socket.url.path == SIMPLE_PATH).run()
+        link = Link(_Socket(socket, limits.message_bytes), socket.url.path, limits, telemetry)
+        open_links.add(link)
+        try:
+            await converse(link, studio)
+        finally:
+            open_links.discard(link)
 
-    async def health(_request: Request) -> Response:
-        return JSONResponse(
-            {
-                "status": "ok",
-                "engine": model.engine,
-                "device": model.device,
-                "pid": os.getpid(),
-                "answers": studio.answers,
-            }
-        )
+    async def show(request: Request) -> Response:
+        refused = refusal(request)
+        if refused is not None:
+            return refused
+        content_type, body = pages[request.url.path]()
+        return Response(body, headers=page_headers(content_type))
 
-    async def voices(_request: Request) -> Response:
-        return JSONResponse({"voices": model.voices, "default": "default"})
-
-    sockets = [WebSocketRoute(path, converse) for path in (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)]
-    return Starlette(routes=[*sockets, Route("/health", health), Route("/voices", voices)])
+    pages = standard_pages(model, health, telemetry.page)
+    sockets = [WebSocketRoute(path, speak) for path in SOCKET_PATHS]
+    return Starlette(routes=[*sockets, *(Route(path, show) for path in pages)])
 
 
 class _Socket:
     """An ASGI WebSocket as a conversation needs it."""
 
-    def __init__(self, socket: WebSocket) -> None:
-        self._socket = socket
+    def __init__(self, socket: WebSocket, message_bytes: int) -> None:
+        self._socket, self._message_bytes = socket, message_bytes
         self.transport = self  # ASGI shows nothing beneath
 
     def abort(self) -> None:
@@ -92,7 +102,11 @@ class _Socket:
         if message["type"] == "websocket.disconnect":
             raise ConnectionClosedOK(None, None)
         text: str | None = message.get("text")
-        return text if text is not None else bytes(message["bytes"])
+        frame: str | bytes = text if text is not None else bytes(message["bytes"])
+        if len(frame if isinstance(frame, bytes) else frame.encode()) > self._message_bytes:
+            await self.close(1009, f"a message may have {self._message_bytes} bytes")
+            raise ConnectionClosedError(None, None)
+        return frame
 
     async def send(self, message: str | bytes) -> None:
         try:
@@ -109,7 +123,10 @@ def build(
     *,
     replicas: int | tuple[int, int] = 1,
     limits: ServerLimits | None = None,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
     token: str | None = None,
+    origins: Sequence[str] = (),
     cpus: float = 1,
     gpus: float = 0,
 ) -> Any:
@@ -119,10 +136,18 @@ def build(
         checkpoint: As :func:`streamtts.load` takes it.
         replicas: How many, or (fewest, most): then Ray starts and stops them by the connections under way.
         limits: Of each replica.
-        token: Asked of every client.
+        host: Address that Ray's proxy is bound to (``serve.start(http_options=...)``).
+        port: Its port.
+        token: Asked of every client; needed for any but a loopback address.
+        origins: Web pages allowed to connect besides the server's own.
         cpus: Cores that Ray sets aside for a replica.
         gpus: GPUs, or a share of one, likewise.
+
+    Raises:
+        StreamTTSError: ``bad_value`` for an open address without a token, or without Ray.
     """
+    check_token(host, token)
+    gate = Gate(host, port, token, origins)
     serve = _ray_serve()
     limits = ServerLimits.over(limits)
     scaling: dict[str, Any] = {"num_replicas": replicas}
@@ -134,7 +159,7 @@ def build(
         }  # fmt: skip
 
     def app() -> Starlette:
-        return build_app(checkpoint, limits, token)
+        return build_app(checkpoint, limits, gate)
 
     @serve.deployment(
         max_ongoing_requests=limits.connections,
@@ -154,7 +179,7 @@ def _ray_serve() -> Any:
     try:
         return importlib.import_module("ray.serve")
     except ImportError:
-        raise StreamTTSError("bad_value", 'Ray Serve is not installed: pip install "ray[serve]"') from None
+        raise StreamTTSError("bad_value", 'Ray Serve is not installed: pip install "ray[serve]" "protobuf<7"') from None
 
 
 def main() -> int:
@@ -164,12 +189,14 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--token")
     parser.add_argument("--model", help="mini (default) or a checkpoint folder")
+    parser.add_argument("--origin", action="append", default=[], help="web page that may connect, may be repeated")
     parser.add_argument("--replicas", type=int, default=2)
     options = parser.parse_args()
-    check_token(options.host, options.token)
+    address = {"host": options.host, "port": options.port}
+    app = build(options.model, replicas=options.replicas, token=options.token, origins=options.origin, **address)
     serve = _ray_serve()
-    serve.start(http_options={"host": options.host, "port": options.port})
-    serve.run(build(options.model, replicas=options.replicas, token=options.token), blocking=True)
+    serve.start(http_options=address)
+    serve.run(app, blocking=True)
     return 0
 
 

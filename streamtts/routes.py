@@ -6,9 +6,10 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
@@ -17,6 +18,9 @@ from websockets.http11 import Request, Response
 
 from .errors import StreamTTSError
 from .protocol import SESSION_PATH, SIMPLE_PATH, STREAM_PATH
+
+if TYPE_CHECKING:
+    from .loader import Model
 
 SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)
 OPEN_PATHS = ("/health",)  # for load balancers: needs no token and tells nothing about anybody's speech
@@ -27,75 +31,110 @@ PAGE_POLICY = (
 )
 
 Page = Callable[[], tuple[str, bytes]]  # -> content type, body
+Header = Callable[[str], Sequence[str]]  # name -> values in a request
 
 
-class Routes:
-    """Gate and pages of a server.
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is not served."""
+
+    status: HTTPStatus
+    code: str
+    message: str
+
+    @property
+    def body(self) -> bytes:
+        """The error as JSON."""
+        return json.dumps({"type": "error", "code": self.code, "message": self.message}).encode() + b"\n"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes with the body."""
+        asks = {"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {}
+        return page_headers("application/json") | asks
+
+
+class Gate:
+    """Who may come in. Knows no web library: the plain server and the one on Ray ask the same gate.
 
     Args:
         host: Address the server is bound to.
         port: Its port.
         token: Asked of every client if given.
         origins: Browser origins allowed besides the server's own, e.g. ``http://localhost:8888``.
-        pages: What GET answers, by path.
-        refused: Told the code of every refusal.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        token: str | None,
-        origins: Sequence[str],
-        pages: dict[str, Page],
-        refused: Callable[[str], None],
-    ) -> None:
-        self._refused = refused
+    def __init__(self, host: str, port: int, token: str | None, origins: Sequence[str]) -> None:
         self._token = token
         names = {host, "127.0.0.1", "localhost", "[::1]"} if is_loopback(host) else {host}
         self._origins = {f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in names} | set(origins)
-        self._pages = pages
 
-    def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer an HTTP request; ``None`` lets the WebSocket open."""
-        url = urlsplit(request.path)
-        origin = request.headers.get("Origin")
-        if origin is not None and not self._own(origin, request):
-            return self._refusal(
-                HTTPStatus.FORBIDDEN, "forbidden_origin", f"pages of {origin[:100]} may not use this server"
-            )
-        if url.path not in OPEN_PATHS and not self._known(request, url.query):
-            return self._refusal(
+    def refusal(self, path: str, query: str, header: Header) -> Refusal | None:
+        """Why a request may not come in; ``None`` if it may."""
+        # A header that is given twice is neither of its values.
+        origin, host, authorization = (", ".join(header(name)) for name in ("Origin", "Host", "Authorization"))
+        if origin and not self._own(origin, host):
+            return Refusal(HTTPStatus.FORBIDDEN, "forbidden_origin", f"pages of {origin[:100]} may not use this server")
+        if path not in OPEN_PATHS and not self._known(authorization, query):
+            return Refusal(
                 HTTPStatus.UNAUTHORIZED, "unauthorized", "give the server's token: Authorization: Bearer, or ?token="
             )
-        if url.path in SOCKET_PATHS:
-            return None  # without an Upgrade header the library answers 426
-        page = self._pages.get(url.path)
-        if page is None:
-            paths = ", ".join((*SOCKET_PATHS, *self._pages))
-            return self._refusal(HTTPStatus.NOT_FOUND, "bad_request", f"there is no such path here; there are {paths}")
-        return _response(HTTPStatus.OK, *page())
+        return None
 
-    def _own(self, origin: str, request: Request) -> bool:
+    def _own(self, origin: str, host: str) -> bool:
         """Whether a page of ``origin`` may talk to this server.
 
         Behind a token the page's own address is enough: a page elsewhere that reaches this server under its own name
         (DNS rebinding) does not know the token.
         """
-        if origin in self._origins:
+        return origin in self._origins or (self._token is not None and urlsplit(origin).netloc == host)
+
+    def _known(self, authorization: str, query: str) -> bool:
+        """Whether the header or the query string holds the token, if one is asked for."""
+        if self._token is None:
             return True
-        return self._token is not None and urlsplit(origin).netloc == request.headers.get("Host")
+        given = authorization.removeprefix("Bearer ").strip() or parse_qs(query).get("token", [""])[0]
+        return hmac.compare_digest(given.encode(errors="surrogatepass"), self._token.encode())
 
-    def _known(self, request: Request, query: str) -> bool:
-        return token_known(self._token, request.headers.get("Authorization", ""), query)
 
-    def _refusal(self, status: HTTPStatus, code: str, message: str) -> Response:
-        self._refused(code)
-        body = json.dumps({"type": "error", "code": code, "message": message}).encode() + b"\n"
-        response = _response(status, "application/json", body)
-        if status == HTTPStatus.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
+class Routes:
+    """Gate and pages of a server, in front of its WebSockets.
+
+    Args:
+        gate: Who may come in.
+        pages: What GET answers, by path.
+        refused: Told the code of every refusal.
+    """
+
+    def __init__(self, gate: Gate, pages: dict[str, Page], refused: Callable[[str], None]) -> None:
+        self._gate, self._pages, self._refused = gate, pages, refused
+
+    def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer an HTTP request; ``None`` lets the WebSocket open."""
+        url = urlsplit(request.path)
+        refusal = self._gate.refusal(url.path, url.query, request.headers.get_all)
+        if refusal is None:
+            if url.path in SOCKET_PATHS:
+                return None  # without an Upgrade header the library answers 426
+            page = self._pages.get(url.path)
+            if page is not None:
+                content_type, body = page()
+                return _response(HTTPStatus.OK, page_headers(content_type), body)
+            paths = ", ".join((*SOCKET_PATHS, *self._pages))
+            refusal = Refusal(HTTPStatus.NOT_FOUND, "bad_request", f"there is no such path here; there are {paths}")
+        self._refused(refusal.code)
+        return _response(refusal.status, refusal.headers, refusal.body)
+
+
+def standard_pages(model: Model, health: Callable[[], dict[str, Any]], metrics: Page) -> dict[str, Page]:
+    """What every server answers to GET, by path."""
+    return {
+        "/health": json_page(health),
+        "/voices": json_page(lambda: {"voices": model.voices, "default": "default"}),
+        "/metrics": metrics,
+        "/": file_page("demo.html", "text/html; charset=utf-8"),
+        "/worklet.js": file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
+    }
 
 
 def json_page(values: Callable[[], Any]) -> Page:
@@ -118,14 +157,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def token_known(token: str | None, authorization: str, query: str) -> bool:
-    """Whether the header or the query string holds the token, if one is asked for."""
-    if token is None:
-        return True
-    given = authorization.removeprefix("Bearer ").strip() or parse_qs(query).get("token", [""])[0]
-    return hmac.compare_digest(given.encode(), token.encode())
-
-
 def check_token(host: str, token: str | None) -> None:
     """Refuse to be reachable from other machines without a token.
 
@@ -142,16 +173,17 @@ def check_token(host: str, token: str | None) -> None:
         raise StreamTTSError("bad_value", "the token is empty", field="token")
 
 
-def _response(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    headers = Headers(
-        {
-            "Content-Type": content_type,
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            "Content-Security-Policy": PAGE_POLICY,
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)
+def page_headers(content_type: str) -> dict[str, str]:
+    """Headers of every answer to a plain GET."""
+    return {
+        "Content-Type": content_type,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Content-Security-Policy": PAGE_POLICY,
+    }
+
+
+def _response(status: HTTPStatus, headers: dict[str, str], body: bytes) -> Response:
+    length = {"Content-Length": str(len(body)), "Connection": "close"}
+    return Response(status.value, status.phrase, Headers(headers | length), body)

@@ -30,7 +30,7 @@ from .link import Link
 from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_message
 from .requests import RequestConversation
 from .roster import ClientInfo, Roster
-from .routes import Page, Routes, check_token, file_page, json_page
+from .routes import Gate, Routes, check_token, standard_pages
 from .session import SessionConversation
 from .settings import SAMPLE_RATE, Limits, Settings
 from .speaking import Studio
@@ -279,12 +279,14 @@ class ServerHandle:
             settings=self.settings,
             log_text=self._log_text,
         )
-        self._watch(self._studio)
+        self._telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(self._roster))
         server = await serve_websocket(
             self._converse,
             sock=self._listening,
             process_request=Routes(
-                self.host, self.port, self._token, self._origins, self._pages(), self._telemetry.refused
+                Gate(self.host, self.port, self._token, self._origins),
+                standard_pages(self._model, self.health, self._telemetry.page),
+                self._telemetry.refused,
             ),
             compression=None,  # PCM does not deflate well, and frames would wait for it
             max_size=limits.message_bytes,
@@ -317,23 +319,6 @@ class ServerHandle:
         await studio.rest(REST_SECONDS)
         log.info("stopped")
 
-    def _pages(self) -> dict[str, Page]:
-        return {
-            "/health": json_page(self.health),
-            "/voices": json_page(lambda: {"voices": self._model.voices, "default": "default"}),
-            "/metrics": self._telemetry.page,
-            "/": file_page("demo.html", "text/html; charset=utf-8"),
-            "/worklet.js": file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
-        }
-
-    def _watch(self, studio: Studio) -> None:
-        watch = self._telemetry.watch
-        watch("streamtts_connections", "Open WebSocket connections", lambda: len(self._roster))
-        watch("streamtts_answers_running", "Answers under way, queued ones included", lambda: studio.answers)
-        watch("streamtts_places_taken", "Syntheses running now", lambda: studio.places.taken)
-        watch("streamtts_queue", "Waiting for a synthesis place", lambda: studio.places.waiting)
-        watch("streamtts_buffered_bytes", "Audio made and not yet sent, all connections", lambda: studio.buffered_bytes)
-
     async def _converse(self, connection: ServerConnection) -> None:
         """Serve one WebSocket connection."""
         assert self._studio is not None and connection.request is not None
@@ -346,10 +331,15 @@ class ServerHandle:
         path = urlsplit(connection.request.path).path
         link = Link(connection, path, self.limits, self._telemetry)
         with self._roster.visit(connection, link):
-            if path == SESSION_PATH:
-                await SessionConversation(link, self._studio).run()
-            else:
-                await RequestConversation(link, self._studio, simple=path == SIMPLE_PATH).run()
+            await converse(link, self._studio)
+
+
+async def converse(link: Link, studio: Studio) -> None:
+    """Serve a connection by the rules of its endpoint, until its client leaves."""
+    if link.endpoint == SESSION_PATH:
+        await SessionConversation(link, studio).run()
+    else:
+        await RequestConversation(link, studio, simple=link.endpoint == SIMPLE_PATH).run()
 
 
 def version() -> str:

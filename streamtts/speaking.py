@@ -68,6 +68,10 @@ class Studio:
         self._answers: set[Speech] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        telemetry.watch("streamtts_answers_running", "Answers under way, queued ones included", lambda: self.answers)
+        telemetry.watch("streamtts_places_taken", "Syntheses running now", lambda: self.places.taken)
+        telemetry.watch("streamtts_queue", "Waiting for a synthesis place", lambda: self.places.waiting)
+        telemetry.watch("streamtts_buffered_bytes", "Audio made and not yet sent", lambda: self.buffered_bytes)
 
     @contextmanager
     def answering(self, speech: Speech, endpoint: str) -> Iterator[None]:

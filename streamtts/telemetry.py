@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from .protocol import Stats
@@ -17,10 +18,16 @@ SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 RATIOS = (0.1, 0.2, 0.3, 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 5.0, 10.0)
 
 
-class Telemetry:
-    """Counters of one server, in a registry of its own: servers of one process do not mix."""
+class Telemetry(Collector):
+    """Counters of one server, in a registry of its own: servers of one process do not mix.
 
-    def __init__(self) -> None:
+    Args:
+        replica: Names this one of several servers behind one address: a label of every sample, since each scrape is
+            answered by whichever is asked, and counters of one series must not run backwards.
+    """
+
+    def __init__(self, replica: str | None = None) -> None:
+        self._replica = replica
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)  # memory, file descriptors, processor time
         self._answers = Counter("streamtts_answers", "Answers ended", ["endpoint", "end"], registry=registry)
@@ -67,7 +74,14 @@ class Telemetry:
 
     def page(self) -> tuple[str, bytes]:
         """Content type and body of `/metrics`."""
-        return CONTENT_TYPE_LATEST, generate_latest(self._registry)
+        return CONTENT_TYPE_LATEST, generate_latest(self)  # asks nothing of a registry but collect()
+
+    def collect(self) -> Iterator[Metric]:
+        """All counters as they stand, labelled with the replica if there are several."""
+        for family in self._registry.collect():
+            if self._replica is not None:
+                family.samples = [s._replace(labels={**s.labels, "replica": self._replica}) for s in family.samples]
+            yield family
 
 
 class JsonLines(logging.Formatter):

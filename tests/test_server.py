@@ -500,6 +500,16 @@ def test_a_page_that_rebinds_its_name_to_this_machine_is_refused(server):
     assert refused.value.response.status_code == 403
 
 
+def test_a_header_given_twice_is_neither_of_its_values(server):
+    own = f"http://127.0.0.1:{server.port}"
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE_S) as raw:
+        raw.sendall(
+            f"GET /voices HTTP/1.1\r\nHost: {server.address}\r\nOrigin: {own}\r\n"
+            "Origin: https://evil.example\r\n\r\n".encode()
+        )
+        assert b" 403 " in raw.makefile("rb").readline()
+
+
 # ---------------------------------------------------------------- starting and stopping
 
 
