@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -61,6 +63,31 @@ def test_the_checkpoint_is_chosen_in_one_place_in_the_first_cell(path: Path) -> 
     """``streamtts.load()`` there, ``streamtts.load("turbo")`` or a folder instead, and the rest goes with it."""
     sources = code(read(path).cells)
     assert sum(source.count("load(") for source in sources) == sources[0].count(CHOICE) == 1
+
+
+@notebook
+@pytest.mark.parametrize("colab", [True, False], ids=["colab", "elsewhere"])
+def test_the_first_cell_asks_colab_for_its_widget_manager_and_nobody_else(
+    path: Path, colab: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colab was not run: this runs the lines meant for it, against a module of the name that Colab's kernel has."""
+    asked = []
+    google, own = ModuleType("google"), ModuleType("google.colab")
+    own.output = SimpleNamespace(enable_custom_widget_manager=lambda: asked.append(path))  # type: ignore[attr-defined]
+    if colab:
+        monkeypatch.setitem(sys.modules, "google", google)
+        monkeypatch.setitem(sys.modules, "google.colab", own)
+    beginning = ast.parse(code(read(path).cells)[0]).body[:2]
+    assert isinstance(beginning[1], ast.If), "import sys, then the lines for Colab"
+    exec(compile(ast.Module(beginning, []), str(path), "exec"), {})
+    assert len(asked) == colab
+
+
+def test_widgets_talk_to_the_kernel_alone() -> None:
+    """Where pages cannot reach the kernel's machine (Colab, a hub), a socket to localhost would find nobody."""
+    for script in sorted((ROOT / "streamtts" / "widgets").glob("*.js")):
+        source = script.read_text()
+        assert not any(word in source for word in ("WebSocket", "fetch(", "XMLHttpRequest", "EventSource")), script
 
 
 @pytest.fixture
