@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from .errors import StreamTTSError
 
@@ -101,17 +102,19 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
     parser.add_argument("--name", help="with add: what to call the voice; without it, as the file is called")
     parser.add_argument("--replace", action="store_true", help="with add: overwrite a voice of that name")
-    _add_connection(parser)
+    parser.add_argument("--json", action="store_true", help="with list: as one JSON list")
+    parser.add_argument("--url", help="with list: of this server; without it of the one on this machine, if one runs")
+    parser.add_argument("--token", help="the server's token")
+    parser.add_argument("--model", help="with list: of this checkpoint and the folder of clips; no server is asked")
     parser.set_defaults(run=_voices)
 
 
 def _voices(options: argparse.Namespace) -> int:
-    """List the server's voices, or change the folder of clips."""
-    from . import say
+    """List voices, or change the folder of clips."""
     from .clips import VoiceFolder, read_clip, voices_folder
 
     if options.action == "list":
-        return say.run_voices(options)
+        return _list_voices(options)
     if options.clip is None:
         raise StreamTTSError(
             "bad_value", f"voices {options.action} takes a {'file' if options.action == 'add' else 'name'}"
@@ -123,6 +126,25 @@ def _voices(options: argparse.Namespace) -> int:
     else:
         folder.remove(options.clip)
         print(f"{options.clip}: removed from {folder.path}")
+    return 0
+
+
+def _list_voices(options: argparse.Namespace) -> int:
+    """The voices of the server at hand, or of a checkpoint; what this machine knows of them is shown beside them."""
+    from . import voice_list
+    from .client import DEFAULT_URL, get_json
+    from .clips import VoiceFolder, voices_folder
+    from .routes import is_loopback
+    from .say import runs_here
+
+    checkpoint, names, folder = options.model, None, VoiceFolder(voices_folder())
+    url = options.url or (DEFAULT_URL if options.model is None and runs_here() else None)
+    if url:
+        names = get_json(url, "/voices", options.token)["voices"]
+        checkpoint = get_json(url, "/health", options.token)["engine"]
+    here = url is None or is_loopback(urlsplit(url).hostname or "")
+    entries = voice_list.list_voices(folder if here else None, checkpoint, names)
+    print(voice_list.as_json(entries) if options.json else voice_list.table(entries))
     return 0
 
 

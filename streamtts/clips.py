@@ -223,9 +223,21 @@ def fingerprint(tts: Any) -> str:
 
 def cached_path(clip: Path, model: str) -> Path:
     """The cache file of a clip's conditionals for a model's :func:`fingerprint`."""
+    return cache_folder() / f"{_content(clip)}-{model[:24]}.safetensors"
+
+
+def cached_count(clip: Path) -> int:
+    """For how many models' fingerprints a clip's conditionals are in the cache; 0 for a clip that cannot be read."""
+    try:
+        return len(list(cache_folder().glob(f"{_content(clip)}-*.safetensors")))
+    except OSError:
+        return 0
+
+
+def _content(clip: Path) -> str:
+    """Hash of a clip's bytes."""
     with clip.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return cache_folder() / f"{content[:24]}-{model[:24]}.safetensors"
+        return hashlib.file_digest(file, "sha256").hexdigest()[:24]
 
 
 def load_conditionals(tts: Any, clip: Path, model: str) -> tuple[Any, bool]:

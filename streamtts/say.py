@@ -42,20 +42,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_voices(options: argparse.Namespace) -> int:
-    """List the voices of the server at hand."""
-    with server_for(options) as url:
-        print("\n".join(get_json(url, "/voices", options.token)["voices"]))
-    return 0
-
-
 @contextlib.contextmanager
 def server_for(options: argparse.Namespace) -> Iterator[str]:
     """The server to talk to: ``--url``, else the one running on this machine, else one for this command alone."""
     if options.url:
         yield options.url
         return
-    if options.model is None and _runs_here():
+    if options.model is None and runs_here():
         yield DEFAULT_URL
         return
     from .server import serve
@@ -68,7 +61,8 @@ def server_for(options: argparse.Namespace) -> Iterator[str]:
         server.stop(deadline_s=0)
 
 
-def _runs_here() -> bool:
+def runs_here() -> bool:
+    """Whether a server of ours answers on this machine's default port."""
     try:
         health = get_json(DEFAULT_URL, "/health", timeout_s=PROBE_SECONDS)
     except StreamTTSError:

@@ -89,9 +89,12 @@ def test_say_reports_faults_in_one_line(server, capsys, arguments, code):
     assert "Traceback" not in shown.err
 
 
-def test_voices_lists_them(server, model, capsys):
+def test_voices_lists_those_of_the_server(server, model, capsys):
     assert main(["voices", "--url", server.url]) == 0
-    assert capsys.readouterr().out.split() == model.voices
+    titles, *lines = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["voice", "from", "length", "conditionals", "licence"]
+    assert [line.split()[0] for line in lines] == model.voices
+    assert lines[0].split()[1] == "built-in"
 
 
 def test_play_feeds_the_player_while_audio_comes(server, tmp_path, monkeypatch):

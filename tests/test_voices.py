@@ -1,6 +1,8 @@
 """Clips become voices once; unfit ones say why; names stay in their folder."""
 
+import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from streamtts import StreamTTSError
 from streamtts.__main__ import main
 from streamtts.clips import VoiceFolder, fingerprint, read_clip
 from streamtts.settings import SAMPLE_RATE, Settings
+from streamtts.voice_list import licences_in, list_voices
 
 SHIPPED = Path(__file__).parent.parent / "voices"
 TEXT = "The train leaves at half past nine."
@@ -195,6 +198,53 @@ def test_the_command_line_adds_and_removes(tmp_path, capsys):
     assert capsys.readouterr().err.strip().endswith("[voice_unknown]")
     assert main(["voices", "add"]) == 1
     assert "takes a file" in capsys.readouterr().err
+
+
+def test_the_list_tells_what_each_voice_is(speaker, tmp_path, capsys):
+    speaker.add_clip(SHIPPED / "heart.wav")
+    write(tmp_path / "voices" / "not yet used.wav")
+    (tmp_path / "voices" / "broken.wav").write_bytes(b"RIFF nothing")
+    shutil.copy(SHIPPED / "README.md", tmp_path / "voices")
+    assert main(["voices", "list", "--model", "mini"]) == 0
+    titles, *lines = capsys.readouterr().out.splitlines()
+    starts = [titles.index(title) for title in ("voice", "from", "length", "conditionals", "licence")]
+    cells = [[line[a:b].strip() for a, b in pairwise([*starts, None])] for line in lines]
+    prompt_s = speaker.voice().prompt_tokens.shape[1] / 25
+    assert cells == [
+        ["default", "built-in", f"{prompt_s:.1f} s", "in the checkpoint", "-"],
+        ["broken", "clip", "-", "made at first use", "-"],
+        ["heart", "clip", "11.3 s", "kept for 1 checkpoint", "MIT, synthetic"],
+        ["not yet used", "clip", "6.0 s", "made at first use", "-"],
+    ]
+    assert main(["voices", "--model", "mini", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed["heart"] == {
+        "name": "heart",
+        "source": "clip",
+        "seconds": pytest.approx(11.275),
+        "cached": 1,
+        "licence": "MIT, synthetic",
+    }
+
+
+def test_the_list_follows_the_checkpoint(small, tmp_path, capsys):
+    assert [(v.name, v.seconds) for v in list_voices(None, str(small))] == [("default", 10.0)]
+    dumb = tmp_path / "dumb"
+    dumb.mkdir()
+    assert list_voices(None, str(dumb)) == []
+    assert [v.name for v in list_voices(None, "owner/not-on-this-machine")] == ["default"]
+    assert [v.source for v in list_voices(None, "mini", ["default", "theirs"])] == ["built-in", "server"]
+    assert main(["voices", "--model", str(tmp_path / "nowhere")]) == 1
+    assert "no checkpoint folder" in capsys.readouterr().err
+
+
+def test_licences_come_from_the_column_of_that_name(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "| file | licence |\n|---|---|\n| [`anna.wav`](x) | CC BY 4.0 |\n| bo.wav | |\n\n| `c.wav` | no |\n"
+    )
+    assert licences_in(readme) == {"anna": "CC BY 4.0", "bo": ""}
+    assert licences_in(tmp_path / "nothing.md") == {}
 
 
 def test_the_prompt_is_cut_on_a_token_boundary(model):
