@@ -1,8 +1,9 @@
 """``streamtts tune``: which settings sound like one-shot and still start soon. Sweep, Pareto front, preset, report.
 
 Every setting of the grid speaks the same texts with the same seed, so T3 gives the same tokens and only the decoding
-differs. Quality is the log-mel distance to one-shot of those tokens; what is heard at the seams is counted by
-`seams.analyse`.
+differs. All are tried in several rounds, each in another order, and times are medians: what the machine does meanwhile
+then falls on all alike. Quality is the log-mel distance to one-shot of those tokens; what is heard at the seams is
+counted by `seams.analyse`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import itertools
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .audio import Samples
-from .continuity import CONTINUOUS_MS, playback
+from .continuity import CONTINUOUS_MS, PlaybackReport, playback
 from .errors import StreamTTSError
 from .pareto import pareto_front
-from .seams import analyse
+from .seams import SeamReport, analyse
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ GRID: Mapping[str, Sequence[Any]] = {
     "lookahead_tokens": (0, 3),
     "tokens_per_chunk": (5, 10, 25),
 }
+ROUNDS = 3  # odd, so that the median is a time that was measured
 NEAR_BEST = 1.25  # as good as the best: a log-mel distance up to this many times the smallest
 _SHORT = {
     "left_context_tokens": "context",
@@ -61,7 +63,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting over all texts: medians of the times, means of the qualities, sums of the seams."""
+    """One setting over all texts and rounds: medians of the times, means of the qualities, sums of the seams."""
 
     label: str
     settings: Settings
@@ -71,7 +73,8 @@ class Trial:
     audible: int | None  # None: no seam of any text could be judged
     ttfa_ms: float
     rtf: float
-    worst_shortfall_ms: float | None  # None: no text gave two chunks
+    worst_shortfall_ms: float | None  # the worst text's, median of its rounds; None: no text gave two chunks
+    rounds: int  # how often it was tried
     samples: Samples  # of the first text, to listen to
     samples_seams: tuple[int, ...]  # and where its seams are
 
@@ -111,33 +114,77 @@ def sweep(
     spoken: Sequence[Spoken],
     settings: Mapping[str, Settings],
     *,
+    rounds: int = 1,
     voice: str = "default",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Trial]:
-    """Try each setting on each text, yielding a `Trial` when a setting is done. Cancelling ends it within one text."""
-    for label, tried in settings.items():
-        trial = _trial(model, spoken, label, tried, voice, cancelled)
-        if trial is None:
-            return
-        yield trial
+    """Try each setting on each text, once a round, in another order every round (`round_orders`).
+
+    Yields:
+        The setting's `Trial` over all its rounds so far, every time it has been tried: ``rounds * len(settings)`` in
+        all, the later ones in place of the earlier of the same label (`latest`). Cancelling ends it within one text.
+    """
+    runs: dict[str, list[_Run]] = {label: [] for label in settings}
+    reports: dict[str, list[SeamReport]] = {}
+    for order in round_orders(list(settings), rounds):
+        for label in order:
+            run = _run(model, spoken, settings[label], voice, cancelled)
+            if run is None:
+                return
+            if not runs[label]:  # every round decodes the same samples: one is judged
+                reports[label] = _judged(run, spoken)
+            runs[label].append(run)
+            yield _trial(label, settings[label], reports[label], runs[label])
 
 
-def _trial(
-    model: Model, spoken: Sequence[Spoken], label: str, tried: Settings, voice: str, cancelled: Callable[[], bool]
-) -> Trial | None:
+def round_orders(labels: Sequence[str], rounds: int) -> list[list[str]]:
+    """The order of every round: each begins a share further on, so that nothing is always early or always late.
+
+    A machine that warms up, slows down or gets busy on the way would otherwise favour a setting for its place.
+    """
+    starts = [k * len(labels) // rounds for k in range(rounds)]
+    return [[*labels[start:], *labels[:start]] for start in starts]
+
+
+def latest(trials: Iterable[Trial]) -> list[Trial]:
+    """The last trial of every label, in the order in which the labels came first."""
+    return list({trial.label: trial for trial in trials}.values())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One setting, all texts, once: what was decoded and when each chunk was there."""
+
+    utterances: list[tuple[Samples, list[int]]]  # samples and seams by text
+    heard: list[PlaybackReport]  # by text
+
+
+def _run(
+    model: Model, spoken: Sequence[Spoken], tried: Settings, voice: str, cancelled: Callable[[], bool]
+) -> _Run | None:
     from .generator import stream
 
-    reports, heard, first = [], [], np.zeros(0, np.float32)
-    for k, s in enumerate(spoken):
+    run = _Run([], [])
+    for s in spoken:
         if cancelled():
             return None
         chunks = list(stream(model, s.text, voice, tried))
-        samples = np.concatenate([c.samples for c in chunks])
-        first = samples if k == 0 else first
-        reports.append(analyse(samples, [p for c in chunks for p in c.seams], reference=s.one_shot))
-        heard.append(playback([(c.elapsed_ms, len(c.samples)) for c in chunks]))
+        run.utterances.append((np.concatenate([c.samples for c in chunks]), [p for c in chunks for p in c.seams]))
+        run.heard.append(playback([(c.elapsed_ms, len(c.samples)) for c in chunks]))
+    return run
+
+
+def _judged(run: _Run, spoken: Sequence[Spoken]) -> list[SeamReport]:
+    pairs = zip(run.utterances, spoken, strict=True)
+    return [analyse(samples, seams, reference=s.one_shot) for (samples, seams), s in pairs]
+
+
+def _trial(label: str, tried: Settings, reports: Sequence[SeamReport], runs: Sequence[_Run]) -> Trial:
+    """Quality by the reports, one a text; times from all rounds."""
     judged = [r for r in reports if r.verdict != "not measured"]
-    shortfalls = [h.max_shortfall_ms for h in heard if h.max_shortfall_ms is not None]
+    heard = [h for run in runs for h in run.heard]
+    by_text = zip(*(run.heard for run in runs), strict=True)
+    waited = [[h.max_shortfall_ms for h in rounds if h.max_shortfall_ms is not None] for rounds in by_text]
     return Trial(
         label=label,
         settings=tried,
@@ -147,8 +194,9 @@ def _trial(
         audible=sum(r.n_audible for r in judged) if judged else None,
         ttfa_ms=statistics.median(h.ttfa_ms for h in heard if h.ttfa_ms is not None),
         rtf=statistics.median(h.rtf for h in heard if h.rtf is not None),
-        worst_shortfall_ms=max(shortfalls, default=None),
-        samples=first,
+        worst_shortfall_ms=max((statistics.median(w) for w in waited if w), default=None),
+        rounds=len(runs),
+        samples=runs[0].utterances[0][0],
         samples_seams=tuple(row.sample for row in reports[0].rows),
     )
 
@@ -200,6 +248,13 @@ def options_of(trials: Sequence[Trial]) -> list[Option]:
     return [Option(t.label, t.log_mel_db, t.ttfa_ms, t.rtf) for t in trials]
 
 
+def rounds_in_words(rounds: int) -> str:
+    """How often everything was tried, and what that does to the times."""
+    if rounds == 1:
+        return "of one round, in the order given: what the machine did meanwhile is in them"
+    return f"medians of {rounds} rounds, each in another order"
+
+
 def table(trials: Sequence[Trial]) -> str:
     """The trials as text, those on the Pareto front marked."""
     on_front = {t.label for t in front(trials)}
@@ -243,11 +298,13 @@ def main(arguments: Sequence[str]) -> int:
     model = load(options.model)
     spoken = prepare(model, options.text or TEXTS, Settings(seed=options.seed))
     trials: list[Trial] = []
-    for trial in sweep(model, spoken, settings):
+    for trial in sweep(model, spoken, settings, rounds=options.rounds):
         trials.append(trial)
-        print(f"{len(trials)} of {len(settings)}: {trial.label}", file=sys.stderr)
+        print(f"{len(trials)} of {len(settings) * options.rounds}: {trial.label}", file=sys.stderr)
+    trials = latest(trials)
     chosen, why = recommend(trials)
-    print(f"{table(trials)}\n{'recommended: ' + chosen.label if chosen else 'nothing recommended'} ({why})")
+    print(f"{table(trials)}\ntimes: {rounds_in_words(options.rounds)}")
+    print(f"{'recommended: ' + chosen.label if chosen else 'nothing recommended'} ({why})")
     if options.html:
         Path(options.html).write_text(html_report(trials, chosen, why, spoken, engine=model.engine))
         print(f"report: {options.html}")
@@ -290,4 +347,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", default="tuned", metavar="NAME", help="what to call the preset (default tuned)")
     parser.add_argument("--html", metavar="FILE", help="write a report with players and plots")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--rounds",
+        type=_count,
+        default=ROUNDS,
+        metavar="N",
+        help=f"try everything so often, each time in another order (default {ROUNDS})",
+    )
     return parser
+
+
+def _count(text: str) -> int:
+    """A whole number from 1; argparse makes its own message of the ``ValueError``."""
+    if (count := int(text)) < 1:
+        raise ValueError
+    return count

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .audio import Samples, wav_bytes
 from .plots import ThemeName, seam_zooms, to_png, trade_off
-from .tune import Spoken, Trial, front, options_of
+from .tune import Spoken, Trial, front, options_of, rounds_in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,8 @@ def html_report(
         "<h1>Which settings to stream with</h1>",
         f"<p><b>Recommended: {html.escape(best)}</b>: {html.escape(why)}.</p>",
         f"<p>Checkpoint {html.escape(engine)}, {len(spoken)} texts, {len(trials)} settings, {html.escape(_machine())}. "
-        "Times are this machine's, under the load it had.</p>",
+        f"Times are {rounds_in_words(min((t.rounds for t in trials), default=1))}; they are this machine's, under the "
+        "load it had.</p>",
         "<h2>Quality against speed</h2>",
         _picture("quality against speed", lambda theme: _trade_off(trials, chosen, theme)),
         f"<h2>Listen</h2><p>“{html.escape(spoken[0].text)}”</p>",

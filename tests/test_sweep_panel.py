@@ -23,7 +23,8 @@ def panel(model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_sweep_ends_with_a_picture_and_a_setting_to_keep(panel) -> None:
     panel.start.click()
     panel.wait()
-    assert panel.progress.value == panel.progress.max == len(panel.trials) == 2
+    assert panel.progress.value == panel.progress.max == 4 and [t.rounds for t in panel.trials] == [2, 2]
+    assert "medians of 2 rounds" in panel.numbers.value
     assert all(bytes(image.value).startswith(b"\x89PNG") for image in (panel.picture, panel.heat))
     assert panel.choice.options == ("context 0", "context 20") and not panel.start.disabled
     panel.choice.value = "context 20"
@@ -38,7 +39,7 @@ def test_a_cancelled_sweep_says_so_and_can_begin_again(panel) -> None:
     panel.run()
     panel.cancel.click()
     panel.wait()
-    assert "cancelled after" in panel.words.value and len(panel.trials) < 2
+    assert "cancelled after" in panel.words.value and panel.progress.value < 4
     assert not panel.start.disabled and panel.cancel.disabled
 
 

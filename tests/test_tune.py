@@ -16,7 +16,7 @@ from streamtts.presets import load_preset, preset_names, save_preset
 from streamtts.settings import Settings
 from streamtts.tuning_report import html_report
 
-TRIAL = tune.Trial("a", Settings(), 1.0, -20.0, 10, 0, 200.0, 0.3, 0.0, np.zeros(10, np.float32), ())
+TRIAL = tune.Trial("a", Settings(), 1.0, -20.0, 10, 0, 200.0, 0.3, 0.0, 1, np.zeros(10, np.float32), ())
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,26 @@ def test_context_beats_chunks_decoded_apart(trials: list[tune.Trial]) -> None:
     assert apart.audible and window.audible == 0
     assert apart.log_mel_db > window.log_mel_db and apart.null_test_db > window.null_test_db
     assert tune.recommend([apart, replace(window, rtf=0.5)])[0].label == "policy window"
+
+
+def test_every_round_has_another_order_and_no_place_is_anybody_s_own() -> None:
+    orders = tune.round_orders(list("abcdef"), 3)
+    assert orders == [list("abcdef"), list("cdefab"), list("efabcd")]
+    assert all(len({order.index(label) for order in orders}) == 3 for label in "abcdef")
+    assert tune.round_orders(list("ab"), 1) == [["a", "b"]]
+
+
+def test_rounds_are_interleaved_and_the_times_are_their_medians(model, spoken) -> None:
+    settings = tune.grid_settings({"left_context_tokens": (0, 20)}, Settings())
+    made = list(tune.sweep(model, spoken, settings, rounds=3))
+    assert [t.label for t in made] == ["context 0", "context 20"] * 2 + ["context 20", "context 0"]
+    assert [t.rounds for t in made] == [1, 1, 2, 2, 3, 3]
+    last = tune.latest(made)
+    assert [(t.label, t.rounds) for t in last] == [("context 0", 3), ("context 20", 3)]
+    first, middle, third = (t for t in made if t.label == "context 0")
+    single = [first.ttfa_ms, 2 * middle.ttfa_ms - first.ttfa_ms]  # of one text: two rounds' median is their mean
+    assert min(single) <= third.ttfa_ms <= max(single)
+    assert first.log_mel_db == third.log_mel_db and (first.samples == third.samples).all()
 
 
 def test_cancelling_ends_the_sweep(model, spoken) -> None:
@@ -119,9 +139,10 @@ def test_what_is_wrong_with_a_preset_is_said(own_presets: Path) -> None:
 
 def test_the_command_writes_preset_and_report(own_presets: Path, tmp_path: Path, capsys) -> None:
     page = tmp_path / "report.html"
-    grid = ["--grid", "left_context_tokens=0,20", "--grid", "tokens_per_chunk=8"]
+    grid = ["--grid", "left_context_tokens=0,20", "--grid", "tokens_per_chunk=8", "--rounds", "2"]
     code = tune.main(["--text", "Good morning.", *grid, "--html", str(page), "--preset", "quick"])
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "medians of 2 rounds" in out and "medians of 2 rounds" in page.read_text() and "4 of 4" in err
     assert "context 0" in out and "context 20" in out and "<audio" in page.read_text()
     assert (code == 0) == (own_presets / "quick.toml").exists()
 

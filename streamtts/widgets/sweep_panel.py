@@ -16,7 +16,18 @@ from ..errors import StreamTTSError
 from ..plots import ThemeName, heat_map, to_png, trade_off
 from ..presets import save_preset
 from ..settings import Settings
-from ..tune import TEXTS, Trial, grid_settings, options_of, prepare, recommend, sweep, table
+from ..tune import (
+    TEXTS,
+    Trial,
+    grid_settings,
+    latest,
+    options_of,
+    prepare,
+    recommend,
+    rounds_in_words,
+    sweep,
+    table,
+)
 from ..tuning_report import QUALITY
 from .worker import Worker
 
@@ -60,6 +71,15 @@ class SweepPanel(ipywidgets.VBox):
         self._stop = threading.Event()
         self._worker = Worker("streamtts-sweep")
         self.axes = {name: _field(name, caption, values) for name, (caption, values) in _AXES.items()}
+        self.rounds = ipywidgets.BoundedIntText(
+            2,
+            min=1,
+            max=9,
+            description="rounds",
+            tooltip="everything is tried so often, each time in another order; times are medians",
+            layout={"width": "300px"},
+            style={"description_width": "96px"},
+        )
         self.start = ipywidgets.Button(description="Sweep", button_style="primary")
         self.cancel = ipywidgets.Button(description="Cancel", disabled=True)
         self.progress = ipywidgets.IntProgress(description="", layout={"width": "320px"})
@@ -74,7 +94,7 @@ class SweepPanel(ipywidgets.VBox):
         self.cancel.on_click(lambda _button: self._stop.set())
         self.use.on_click(lambda _button: self.keep())
         rows = [
-            ipywidgets.HBox(list(self.axes.values()), layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([*self.axes.values(), self.rounds], layout={"flex_flow": "row wrap"}),
             ipywidgets.HBox([self.start, self.cancel, self.progress]),
             self.words,
             self.picture,
@@ -93,8 +113,9 @@ class SweepPanel(ipywidgets.VBox):
             return
         self._stop.clear()
         self.start.disabled, self.cancel.disabled = True, False
-        self.progress.max, self.progress.value = len(settings), 0
-        self._worker.submit(lambda: self._sweep(settings))
+        rounds = self.rounds.value
+        self.progress.max, self.progress.value = len(settings) * rounds, 0
+        self._worker.submit(lambda: self._sweep(settings, rounds))
 
     def wait(self) -> None:
         """Block until the sweep has ended. Not for the kernel's own callbacks."""
@@ -123,25 +144,27 @@ class SweepPanel(ipywidgets.VBox):
 
     # ---- in the worker ---------------------------------------------------------------------------------------------
 
-    def _sweep(self, settings: dict[str, Settings]) -> None:
+    def _sweep(self, settings: dict[str, Settings], rounds: int) -> None:
         try:
             self._say("speaking each text once, and decoding it at once for comparison …")
             spoken = prepare(self.model, self.texts, Settings())
             self.trials = []
-            for trial in sweep(self.model, spoken, settings, cancelled=self._stop.is_set):
-                self.trials.append(trial)
-                self.progress.value = len(self.trials)
-                self._say(f"{len(self.trials)} of {len(settings)}: {trial.label}")
-            self._show(len(settings))
+            done, wanted = 0, len(settings) * rounds
+            for trial in sweep(self.model, spoken, settings, rounds=rounds, cancelled=self._stop.is_set):
+                done += 1
+                self.trials = latest([*self.trials, trial])
+                self.progress.value = done
+                self._say(f"{done} of {wanted}: {trial.label}")
+            self._show(done, wanted)
         except Exception as fault:  # the panel is where a person looks, not the log
             log.debug("sweep failed", exc_info=True)
             self._say(f"the sweep failed: {type(fault).__name__}: {fault}")
         finally:
             self.start.disabled, self.cancel.disabled = False, True
 
-    def _show(self, wanted: int) -> None:
+    def _show(self, done: int, wanted: int) -> None:
         best, why = recommend(self.trials)
-        ended = "" if len(self.trials) == wanted else f"cancelled after {len(self.trials)} of {wanted}; "
+        ended = "" if done == wanted else f"cancelled after {done} of {wanted}; "
         self._say(f"{ended}{'recommended: ' + best.label if best else 'nothing recommended'} ({why})")
         self.choice.options = [t.label for t in self.trials]
         if best is not None:
@@ -152,7 +175,8 @@ class SweepPanel(ipywidgets.VBox):
             figure = trade_off(options_of(self.trials), quality_label=QUALITY, chosen=label, theme=self.theme)
             _put(self.picture, to_png(figure))
             _put(self.heat, to_png(self._heat_map()))
-            self.numbers.value = f"<pre>{html.escape(table(self.trials))}</pre>"
+            times = rounds_in_words(min(t.rounds for t in self.trials))
+            self.numbers.value = f"<pre>{html.escape(table(self.trials))}\ntimes: {times}</pre>"
 
     def _heat_map(self) -> Any:
         """Distance to one-shot by left context and lookahead, the best of the other settings in each field."""

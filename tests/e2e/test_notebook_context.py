@@ -36,7 +36,7 @@ def field(page: Page, caption: str, value: str) -> None:
 
 def test_a_sweep_can_be_cancelled_and_run_and_its_setting_kept_and_used(page: Page, model) -> None:
     page.get_by_role("button", name="Sweep", exact=True).click()
-    page.get_by_text("1 of 8").wait_for(timeout=180_000)
+    page.get_by_text("1 of 16").wait_for(timeout=180_000)
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_text("cancelled after").wait_for(timeout=120_000)
 
