@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CheckpointError, ModelFailed, StreamTTSError
     from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize
+    from .limits import Limits
     from .loader import Model, load
     from .server import serve
-    from .settings import SAMPLE_RATE, Limits, Settings
+    from .settings import SAMPLE_RATE, Settings
 
 _HOME = {
     "errors": ["CheckpointError", "ModelFailed", "StreamTTSError"],
     "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize"],
+    "limits": ["Limits"],
     "loader": ["Model", "load"],
     "server": ["serve"],
-    "settings": ["SAMPLE_RATE", "Limits", "Settings"],
+    "settings": ["SAMPLE_RATE", "Settings"],
 }
 
 __all__ = [

@@ -174,7 +174,7 @@ def _serve(options: argparse.Namespace) -> int:
     import signal
     import threading
 
-    from .limits import ServerLimits
+    from .limits import Limits
     from .presets import load_preset
     from .server import serve
     from .telemetry import JsonLines
@@ -196,7 +196,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        limits = ServerLimits(
+        limits = Limits(
             places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace
         )
         with contextlib.ExitStack() as running:

@@ -16,9 +16,11 @@ import torch
 from .audio import Samples
 from .decoder import STAGES, Decoder
 from .errors import ModelFailed, StreamTTSError
+from .limits import Limits
 from .loader import Model
 from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
-from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Limits, Settings
+from .playback import PlaybackMeter
+from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from .t3 import START, speech_tokens
 from .tail import TailGuard
 from .text import Pause, Piece, script
@@ -71,20 +73,20 @@ class StreamStats:
     total_ms: float = 0.0
     rtf: float | None = None
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("t3", *STAGES), 0.0))
-    max_underrun_ms: float = 0.0  # largest shortfall of a player that starts at the first chunk
+    max_underrun_ms: float | None = None  # largest shortfall of a player that starts at the first chunk; needs a second
     watermarked: bool = False
     tail_dropped_tokens: int = 0  # said after the last word and dropped by the tail guard
 
+    def __post_init__(self) -> None:
+        self._heard = PlaybackMeter()
+
     def add(self, chunk: AudioChunk) -> None:
         """Account for one chunk."""
-        if self.ttfa_ms is None:
-            self.ttfa_ms = chunk.elapsed_ms
-        played_ms = chunk.elapsed_ms - self.ttfa_ms
-        self.max_underrun_ms = max(self.max_underrun_ms, played_ms - self.audio_ms)
-        self.chunks += 1
+        heard = self._heard
+        heard.frame(chunk.elapsed_ms, len(chunk.samples))
+        self.chunks, self.samples, self.audio_ms = heard.frames, heard.samples, heard.audio_ms
+        self.ttfa_ms, self.max_underrun_ms = heard.first_ms, heard.max_underrun_ms
         self.tokens = chunk.tokens[1]
-        self.samples += len(chunk.samples)
-        self.audio_ms = self.samples / self.sample_rate * 1e3
         self.total_ms = chunk.elapsed_ms
         self.rtf = self.total_ms / self.audio_ms
         for stage, ms in chunk.stage_ms.items():

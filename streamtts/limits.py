@@ -1,4 +1,4 @@
-"""What a server accepts and how it paces itself, over what a notebook shares with it."""
+"""What a server accepts and how it paces itself; the text limit is a notebook's, too."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from .settings import Limits
-
 
 @dataclass(frozen=True)
-class ServerLimits(Limits):
-    """Limits of a server. Shown to clients in ``ready``."""
+class Limits:
+    """Limits of a server. Shown to clients in ``ready`` and in error messages."""
 
-    contexts: int = 8  # open contexts of one session
+    text_chars: int = 5_000  # longest text of one request or context, characters
+    message_bytes: int = 64 * 1024  # largest message read from a client: a security limit against memory exhaustion
     messages_per_second: float = 200.0  # faster senders are read no faster: their messages wait in the network
+    connections: int = 100  # open WebSocket connections
+    contexts: int = 8  # open contexts of one session
+    places: int = 1  # syntheses running at once
+    queue_length: int = 8  # requests waiting for a synthesis place before `busy`
+    idle_seconds: float = 300.0  # a connection silent for this long is closed
+    send_seconds: float = 20.0  # a client that takes no data for this long counts as gone
     ahead_seconds: float | None = None  # audio is sent no further ahead of playback than this; None: as it is made
-
-    @classmethod
-    def over(cls, limits: Limits | None) -> ServerLimits:
-        """The defaults, with what is given over them."""
-        if isinstance(limits, ServerLimits):
-            return limits
-        return cls(**(dataclasses.asdict(limits) if limits is not None else {}))
 
     def as_dict(self) -> dict[str, Any]:
         """All limits by name, ready for JSON."""

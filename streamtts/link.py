@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from .audio import pcm16
 from .errors import ModelFailed, StreamTTSError
-from .limits import ServerLimits
+from .limits import Limits
 from .protocol import Audio, Error, Stats, encode, error_message
 from .speaking import Frame, Speech
 from .telemetry import Telemetry
@@ -63,7 +63,7 @@ class Link:
         last: What the last of them cost.
     """
 
-    def __init__(self, socket: Socket, endpoint: str, limits: ServerLimits, telemetry: Telemetry) -> None:
+    def __init__(self, socket: Socket, endpoint: str, limits: Limits, telemetry: Telemetry) -> None:
         self.endpoint, self.limits, self.telemetry = endpoint, limits, telemetry
         self.answering = 0
         self.speeches: list[Speech] = []

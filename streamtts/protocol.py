@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .errors import StreamTTSError
-from .settings import SAMPLE_RATE, Limits, Settings
+from .limits import Limits
+from .settings import SAMPLE_RATE, Settings
 
 PROTOCOL_VERSION = 1
 DEFAULT_PORT = 8765

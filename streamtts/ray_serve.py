@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
 from .errors import StreamTTSError
-from .limits import ServerLimits
+from .limits import Limits
 from .link import Link
 from .protocol import DEFAULT_PORT
 from .routes import SOCKET_PATHS, Gate, check_token, page_headers, standard_pages
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 
-def build_app(checkpoint: str | None, limits: ServerLimits, gate: Gate) -> Starlette:
+def build_app(checkpoint: str | None, limits: Limits, gate: Gate) -> Starlette:
     """One replica's model and its endpoints, as an ASGI application. Runs in the replica."""
     from starlette.applications import Starlette
     from starlette.responses import Response
@@ -122,7 +122,7 @@ def build(
     checkpoint: str | None = None,
     *,
     replicas: int | tuple[int, int] = 1,
-    limits: ServerLimits | None = None,
+    limits: Limits | None = None,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     token: str | None = None,
@@ -149,7 +149,7 @@ def build(
     check_token(host, token)
     gate = Gate(host, port, token, origins)
     serve = _ray_serve()
-    limits = ServerLimits.over(limits)
+    limits = limits or Limits()
     scaling: dict[str, Any] = {"num_replicas": replicas}
     if isinstance(replicas, tuple):
         scaling = {

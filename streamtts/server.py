@@ -25,14 +25,14 @@ from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from .errors import StreamTTSError
-from .limits import ServerLimits
+from .limits import Limits
 from .link import Link
 from .protocol import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_message
 from .requests import RequestConversation
 from .roster import ClientInfo, Roster
 from .routes import Gate, Routes, check_token, standard_pages
 from .session import SessionConversation
-from .settings import SAMPLE_RATE, Limits, Settings
+from .settings import SAMPLE_RATE, Settings
 from .speaking import Studio
 from .telemetry import Telemetry
 
@@ -75,7 +75,7 @@ def serve(
         port: TCP port; 0 takes a free one.
         token: Asked of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
         origins: Web pages allowed to connect besides the server's own, e.g. ``("http://localhost:8888",)``.
-        limits: What clients may ask for; :class:`streamtts.limits.ServerLimits` has the server's own, too.
+        limits: What clients may ask for, and how the server paces itself.
         settings: In force where a request names none, such as ``load_preset("tuned")``; ``None``: the built-in ones.
         log_text: Log what clients want to have said. Off, logs carry request ids only.
 
@@ -96,7 +96,7 @@ def serve(
 
             model = load(model)
         handle = ServerHandle(
-            model, listening, host, token, tuple(origins), ServerLimits.over(limits), settings or Settings(), log_text
+            model, listening, host, token, tuple(origins), limits or Limits(), settings or Settings(), log_text
         )
     except BaseException:
         listening.close()
@@ -123,7 +123,7 @@ class ServerHandle:
         host: str,
         token: str | None,
         origins: tuple[str, ...],
-        limits: ServerLimits,
+        limits: Limits,
         settings: Settings,
         log_text: bool,
     ) -> None:

@@ -132,16 +132,3 @@ def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
 
 def _bad(name: str, value: Any, allowed: str | list[str], rule: str) -> StreamTTSError:
     return StreamTTSError("bad_value", f"{name} is {value!r}; it must be {rule}", field=name, allowed=allowed)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server or a notebook accepts. Shown to clients in ``ready`` and in error messages."""
-
-    text_chars: int = 5_000  # longest text of one request, characters
-    message_bytes: int = 64 * 1024  # largest message read from a client: a security limit against memory exhaustion
-    queue_length: int = 8  # requests waiting for a synthesis place before `busy`
-    places: int = 1  # syntheses running at once
-    connections: int = 100  # open WebSocket connections
-    idle_seconds: float = 300.0  # a connection silent for this long is closed
-    send_seconds: float = 20.0  # a client that takes no data for this long counts as gone

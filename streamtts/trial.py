@@ -50,7 +50,9 @@ def try_out(checkpoint: str, device: str = "auto", out: str | None = None, setti
     _say("RTF", f"{cold.rtf:.3f} cold, {warm.stats.rtf:.3f} warm (time / audio; under 1 keeps up)")
     stages = ", ".join(f"{name} {ms / warm.stats.audio_ms * 1e3:.0f}" for name, ms in warm.stats.stages.items())
     _say("stages", f"{stages} ms per second of audio")
-    _say("underrun", f"{warm.stats.max_underrun_ms:.0f} ms at most, for a player that starts at the first chunk")
+    underrun = warm.stats.max_underrun_ms
+    late = "not measured: a single chunk" if underrun is None else f"{underrun:.0f} ms at most"
+    _say("underrun", f"{late}, for a player that starts at the first chunk")
     faults = [fault for fault in _faults(model, chunks, warm, settings) if fault]
     if out:
         write_wav(out, warm.samples)

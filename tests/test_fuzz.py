@@ -15,7 +15,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from streamtts import StreamTTSError, protocol, serve
-from streamtts.limits import ServerLimits
+from streamtts.limits import Limits
 from streamtts.server import ServerHandle
 
 PATIENCE_S = 120.0
@@ -42,7 +42,7 @@ ODD = [None, True, -1, 0, 1e300, 2**70, "", "a", "\x00", "\ud800", "😀", "x" *
 
 @pytest.fixture(scope="module")
 def server(model) -> Iterator[ServerHandle]:
-    with serve(model, port=0, limits=ServerLimits(messages_per_second=1e6)) as handle:
+    with serve(model, port=0, limits=Limits(messages_per_second=1e6)) as handle:
         yield handle
 
 

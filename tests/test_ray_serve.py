@@ -23,7 +23,7 @@ from streamtts import Settings, StreamTTSError
 from streamtts.audio import from_pcm16, pcm16
 from streamtts.client import AsyncClient, Client, get_json
 from streamtts.client_session import AsyncSession
-from streamtts.limits import ServerLimits
+from streamtts.limits import Limits
 
 ray = pytest.importorskip("ray", reason="pip install ray[serve]")
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def url() -> Iterator[str]:
         port = probe.getsockname()[1]
     ray.init(num_cpus=4, include_dashboard=False, configure_logging=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    limits = ServerLimits(message_bytes=20_000)
+    limits = Limits(message_bytes=20_000)
     app = build(replicas=2, cpus=0.5, limits=limits, port=port, token=TOKEN, origins=[FRIEND])
     serve.run(app, name="streamtts")
     yield f"ws://127.0.0.1:{port}"

@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from streamtts import serve
 from streamtts.client import Client
 from streamtts.errors import StreamTTSError
-from streamtts.limits import ServerLimits
+from streamtts.limits import Limits
 from streamtts.roster import KICKED
 from streamtts.server import ServerHandle
 
@@ -24,7 +24,7 @@ PATIENCE_S = 120.0
 
 @pytest.fixture
 def server(model):
-    with serve(model, port=0, limits=ServerLimits(places=2)) as handle:
+    with serve(model, port=0, limits=Limits(places=2)) as handle:
         yield handle
 
 

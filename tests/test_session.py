@@ -17,7 +17,7 @@ from streamtts import Settings, StreamTTSError, serve
 from streamtts.audio import from_pcm16, pcm16
 from streamtts.client import Client
 from streamtts.client_session import AsyncSession, Session
-from streamtts.limits import ServerLimits
+from streamtts.limits import Limits
 from streamtts.server import ServerHandle
 
 PATIENCE_S = 120.0
@@ -71,7 +71,7 @@ def test_ready_says_what_there_is(talker, model):
     ready = talker.ready
     assert (ready["type"], ready["protocol"], ready["sample_rate"]) == ("ready", 1, 24_000)
     assert (ready["engine"], ready["voices"]) == (model.engine, model.voices)
-    assert ready["limits"] == ServerLimits().as_dict()
+    assert ready["limits"] == Limits().as_dict()
 
 
 def test_first_audio_comes_before_the_text_has_ended(talker):
@@ -268,7 +268,7 @@ def test_a_character_cut_in_two_by_its_sender_is_put_together(talker):
 
 def test_no_more_contexts_than_allowed(model):
     with (
-        serve(model, port=0, limits=ServerLimits(contexts=1)) as server,
+        serve(model, port=0, limits=Limits(contexts=1)) as server,
         connect(server.url + "/ws/v1/tts", proxy=None) as ws,
     ):
         talker = Talker(ws)
@@ -283,7 +283,7 @@ def test_no_more_contexts_than_allowed(model):
 
 def test_paced_audio_is_never_further_ahead_than_allowed(model):
     """By the server's own account: it sends no frame before the earlier ones are nearly heard."""
-    limits = ServerLimits(ahead_seconds=0.5)
+    limits = Limits(ahead_seconds=0.5)
     with serve(model, port=0, limits=limits) as server, connect(server.url + "/ws/tts", proxy=None) as ws:
         ws.send(
             json.dumps(
@@ -300,7 +300,7 @@ def test_paced_audio_is_never_further_ahead_than_allowed(model):
 
 
 def test_a_flood_of_messages_is_read_no_faster_than_allowed(model):
-    limits = ServerLimits(messages_per_second=50)
+    limits = Limits(messages_per_second=50)
     with serve(model, port=0, limits=limits) as server, connect(server.url + "/ws/v1/tts", proxy=None) as ws:
         talker = Talker(ws)
         for nonce in range(120):  # a second's worth at once, the rest at the rate
@@ -417,7 +417,7 @@ def test_turns_started_at_once_share_the_connection(model):
 
 def test_a_turn_that_does_not_start_in_time_says_so(model):
     """The server reads no more from this client for a second: it has sent too much."""
-    limits = ServerLimits(messages_per_second=1)
+    limits = Limits(messages_per_second=1)
 
     async def scene(url: str) -> None:
         async with AsyncSession(url, answer_s=0.2) as session:

@@ -278,3 +278,12 @@ def test_a_shorter_voice_prompt_costs_less_and_still_speaks(model, tokens, polic
     assert sum(positions) < costs or policy == "cached"  # whose prompt was computed before
     assert len(short.samples) == len(whole.samples)
     assert not np.array_equal(short.samples, whole.samples)
+
+
+def test_a_single_chunk_says_nothing_about_underruns(model):
+    one = streamtts.synthesize(model, "Hello.").stats
+    assert (one.chunks, one.max_underrun_ms) == (1, None)
+    several = streamtts.stream(model, "Hello there, all of you.").collect().stats
+    assert several.chunks > 1
+    assert several.max_underrun_ms is not None
+    assert several.max_underrun_ms >= 0
