@@ -12,7 +12,8 @@ REPOSITORIES = {"turbo": "ResembleAI/chatterbox-turbo", "nano": "ResembleAI/chat
 # What chatterbox-tts itself asks for.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.pt", "*.model"]
 T3_FILES = ("t3_turbo_v1.safetensors", "t3_nano_v1.safetensors")
-OTHER_FILES = ("s3gen_meanflow.safetensors", "ve.safetensors")
+S3GEN_FILE = "s3gen_meanflow.safetensors"
+OTHER_FILES = (S3GEN_FILE, "ve.safetensors")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 

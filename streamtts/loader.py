@@ -8,9 +8,10 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,7 +26,8 @@ from .architecture import (
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
 from .hift import fold_weight_norm, lag_samples
-from .hub import OTHER_FILES, REPOSITORIES, T3_FILES, engine_of, missing_files, repository_of, snapshot
+from .hub import OTHER_FILES, REPOSITORIES, S3GEN_FILE, T3_FILES, engine_of, missing_files, repository_of, snapshot
+from .precision import HALVES, Precision, choose, converted, large_linears, replace_linears
 from .quiet import quiet
 from .settings import MS_PER_TOKEN, SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["float32", "bfloat16", "float16"]
 MINI = Path(__file__).parent / "mini"
 SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
 ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
@@ -49,6 +50,7 @@ class Model:
     Attributes:
         engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's.
         device: Where it runs, ``cpu``, ``cuda`` or ``mps``.
+        precision: Number format of the large weights, ``fp32``, ``int8``, ``bf16`` or ``fp16``.
         architecture: Its sizes and sampling defaults.
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
         gpt2: T3's backbone with a static cache, over the same weights.
@@ -59,6 +61,7 @@ class Model:
 
     engine: str
     device: str
+    precision: str
     architecture: Architecture
     tts: Any
     gpt2: Gpt2
@@ -125,7 +128,7 @@ def load(
     checkpoint: str | Path | None = None,
     device: str = "auto",
     *,
-    dtype: Precision = "float32",
+    precision: Precision = "auto",
     voices: str | Path | None = None,
 ) -> Model:
     """Load a checkpoint.
@@ -134,26 +137,23 @@ def load(
         checkpoint: None or ``"mini"`` for the embedded demonstration checkpoint; ``"turbo"``, ``"nano"`` or a Hugging
             Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
-        dtype: Number format of T3's weights; the half formats halve its memory traffic. The decoder stays in float32,
-            whose noise floor the seams are judged by.
+        precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``bf16`` and
+            ``fp16``, of T3 alone. ``auto`` takes int8 for a full-size checkpoint on a CPU that is faster with it, bf16
+            on a GPU that has it, and float32 else. Convolutions, norms and HiFT stay in float32.
         voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:
         CheckpointError: No such folder or repository, no network, or a file is missing, damaged or of other sizes.
-        StreamTTSError: ``no_memory``; ``bad_value`` for a device or number format that is not there;
+        StreamTTSError: ``no_memory``; ``bad_value`` for a device or precision that is not there;
             ``watermarker_missing``.
     """
     engine, folder = _find(checkpoint)
     t3_file, architecture = _identify(folder)
     device = choose_device(device, architecture)
-    if dtype not in get_args(Precision):
-        allowed = list(get_args(Precision))
-        raise StreamTTSError(
-            "bad_value", f"dtype is {dtype!r}; it must be one of {allowed}", field="dtype", allowed=allowed
-        )
+    chosen = choose(precision, device, _small(architecture))
     check_memory(folder / name for name in (t3_file, *OTHER_FILES))
     with quiet():
-        model = _assemble(folder, t3_file, architecture, device, dtype)
+        model = _assemble(folder, t3_file, architecture, device, chosen)
     model.engine = engine
     model.clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
     logger.info("%s", describe(model))
@@ -187,7 +187,7 @@ def choose_device(device: str, architecture: Architecture) -> str:
     elif torch.backends.mps.is_available():
         here.insert(0, "mps")
     if device == "auto":
-        return "cpu" if architecture.t3.hidden_size < SHARED_WIDTH else here[0]
+        return "cpu" if _small(architecture) else here[0]
     if device.partition(":")[0] not in here:
         raise StreamTTSError(
             "bad_value", f"there is no device {device!r} here; use {' or '.join(here)}", field="device", allowed=here
@@ -206,7 +206,7 @@ def _identify(folder: Path) -> tuple[str, Architecture]:
     return t3_file, Architecture.from_json(config) if described or folder == MINI else ARCHITECTURES[t3_file]
 
 
-def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str, dtype: Precision) -> Model:
+def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str, precision: str) -> Model:
     import perth
     from chatterbox.tts_turbo import ChatterboxTurboTTS
 
@@ -221,8 +221,11 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         t3 = build_t3(architecture.t3)
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    fill(t3, folder / t3_file, unused=["tfmr.wte.weight"], dtype=getattr(torch, dtype))  # stock code drops wte, too
-    fill(s3gen, folder / "s3gen_meanflow.safetensors", optional=s3gen.ignore_state_dict_missing)
+    int8, half = precision == "int8", HALVES.get(precision)
+    # Stock code drops wte, too.
+    _fill(t3, folder / t3_file, ("tfmr.", "speech_head") if int8 else (), unused=["tfmr.wte.weight"], dtype=half)
+    streaming = ("flow.encoder.", "flow.decoder.") if int8 else ()
+    _fill(s3gen, folder / S3GEN_FILE, streaming, optional=s3gen.ignore_state_dict_missing)
     fill(ve, folder / "ve.safetensors")
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
@@ -232,13 +235,28 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
     lag = lag_samples(s3gen.mel2wav)
-    small = architecture.t3.hidden_size < SHARED_WIDTH
-    threads = 1 if small else os.cpu_count() or 1
+    threads = 1 if _small(architecture) else os.cpu_count() or 1
     voices = VoiceFolder(folder / "voices")
-    model = Model(folder.name, device, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN), threads, voices)
+    model = Model(
+        folder.name, device, precision, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN), threads, voices
+    )
     if conds is not None:
         model.add_voice(DEFAULT_VOICE, conds)
     return model
+
+
+def _fill(module: torch.nn.Module, file: Path, int8_parts: Sequence[str], **options: Any) -> None:
+    """:func:`fill`, with the large layers of some parts in int8; their float32 weights are then not read."""
+    layers = large_linears(module, int8_parts) if int8_parts else {}
+    weights = [f"{name}.weight" for name in layers]
+    optional, unused = (set(options.pop(key, ())) | set(weights) for key in ("optional", "unused"))
+    fill(module, file, optional=optional, unused=unused, **options)
+    if layers:
+        replace_linears(module, layers, converted(file, layers))
+
+
+def _small(architecture: Architecture) -> bool:
+    return architecture.t3.hidden_size < SHARED_WIDTH
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -263,6 +281,6 @@ def describe(model: Model) -> str:
     sizes = model.architecture.t3
     more = "; load('turbo') fetches Chatterbox Turbo" if model.engine == "mini" else ""
     return (
-        f"{model.engine} on {model.device}: T3 {sizes.layers} layers x {sizes.hidden_size}, voices "
-        f"{', '.join(model.voices) or 'none'}; HiFT holds back {model.vocoder_lag_tokens * MS_PER_TOKEN} ms{more}"
+        f"{model.engine} on {model.device}: T3 {sizes.layers} layers x {sizes.hidden_size} in {model.precision}, "
+        f"voices {', '.join(model.voices) or 'none'}; HiFT holds back {model.vocoder_lag_tokens * MS_PER_TOKEN} ms{more}"
     )

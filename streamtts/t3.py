@@ -45,9 +45,12 @@ class KVCache:
             grown[:, :, :, : self.length] = self.data[:, :, :, : self.length]
             self.data = grown
 
-    def copy(self) -> KVCache:
-        """An independent cache with the same content."""
-        return KVCache(self.data[:, :, :, : self.length].clone(), self.length)
+    def copy(self, room: int = 0) -> KVCache:
+        """An independent cache with the same content and room for some more positions."""
+        shape = (*self.data.shape[:3], self.length + room, self.data.shape[4])
+        copied = KVCache(self.data.new_empty(shape), self.length)
+        copied.data[:, :, :, : self.length] = self.data[:, :, :, : self.length]
+        return copied
 
 
 class Gpt2:
@@ -77,17 +80,15 @@ class Gpt2:
         if n > 1:
             mask = torch.ones(n, stop, dtype=torch.bool, device=x.device).tril(start)
         for block, kv in zip(self.blocks, cache.data, strict=True):
-            h = block.ln_1(x)
-            qkv = torch.addmm(block.attn.c_attn.bias, h, block.attn.c_attn.weight)
+            qkv = block.attn.c_attn(block.ln_1(x))
             q, k, v = qkv.view(n, 3, self.heads, -1).permute(1, 2, 0, 3)  # (heads, n, head_size)
             kv[0, :, start:stop], kv[1, :, start:stop] = k, v
             if queries is not None:
                 queries.append(q)
             a = F.scaled_dot_product_attention(q[None], kv[None, 0, :, :stop], kv[None, 1, :, :stop], mask)[0]
             a = a.transpose(0, 1).reshape(n, self.size)
-            x = x + torch.addmm(block.attn.c_proj.bias, a, block.attn.c_proj.weight)
-            h = torch.addmm(block.mlp.c_fc.bias, block.ln_2(x), block.mlp.c_fc.weight)
-            x = x + torch.addmm(block.mlp.c_proj.bias, F.gelu(h, approximate="tanh"), block.mlp.c_proj.weight)
+            x = x + block.attn.c_proj(a)
+            x = x + block.mlp.c_proj(F.gelu(block.mlp.c_fc(block.ln_2(x)), approximate="tanh"))
         cache.length = stop
         hidden: Tensor = self.t3.tfmr.ln_f(x)[None]
         return hidden
@@ -140,12 +141,12 @@ def speech_tokens(
         watch: Told of every step; it changes nothing.
     """
     t3, processors = gpt2.t3, logits_processors(architecture, settings)
-    cache = voice_prefix(gpt2, voice).copy()
-    text = range(cache.length, cache.length + text_tokens.shape[1])
+    prefix = voice_prefix(gpt2, voice)
+    text = range(prefix.length, prefix.length + text_tokens.shape[1])
     start = torch.tensor([[START]], device=text_tokens.device)
     x = torch.cat([t3.text_emb(text_tokens), t3.speech_emb(start)], dim=1)
-    room = min(settings.max_tokens, gpt2.positions - cache.length - x.shape[1])
-    cache.reserve(x.shape[1] + min(room, _GROW))
+    room = min(settings.max_tokens, gpt2.positions - prefix.length - x.shape[1])
+    cache = prefix.copy(x.shape[1] + min(room, _GROW))
     history = torch.full((1, 1), START)
     for step in range(room):
         queries: list[Tensor] | None = [] if watch else None

@@ -108,14 +108,14 @@ def test_half_precision_files_load_as_float32(tmp_path, small):
 
 def test_t3_in_bfloat16_speaks(small):
     """The half-precision switch; meant for CUDA, run here on the CPU."""
-    model = streamtts.load(small, dtype="bfloat16")
+    model = streamtts.load(small, precision="bf16")
     assert model.tts.t3.speech_head.weight.dtype == torch.bfloat16
     assert model.tts.s3gen.dtype == torch.float32
     utterance = streamtts.stream(model, "Hello.", settings=streamtts.Settings(max_tokens=12)).collect()
     assert len(utterance.tokens) == 15
 
 
-@pytest.mark.parametrize("given", [{"device": "tpu"}, {"dtype": "int4"}])
+@pytest.mark.parametrize("given", [{"device": "tpu"}, {"precision": "int3"}])
 def test_a_device_or_format_that_is_not_there_is_said_so(given):
     with pytest.raises(StreamTTSError) as caught:
         streamtts.load(**given)
