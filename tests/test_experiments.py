@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from types import ModuleType
 
@@ -19,16 +18,16 @@ def experiments(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.slow
-def test_policies_are_compared_in_one_line_each(experiments, model, tmp_path, capsys, monkeypatch):
+def test_policies_are_compared_in_one_line_each(experiments, model, capsys, monkeypatch):
     monkeypatch.setattr(experiments, "POLICIES", dict(list(experiments.POLICIES.items())[:2]))
-    kept = tmp_path / "policies.json"
-    experiments.policies(model, sentences=1, json_file=kept)
-    full, none, window = json.loads(kept.read_text())
-    assert full["log_mel_db"] == full["unlike"] == 0
-    assert full["null_db"] == -200
-    assert window["null_db"] < none["null_db"] < 3
-    assert window["log_mel_db"] < none["log_mel_db"]
-    assert full["words"] == none["words"] > 0
+    made = experiments.measure_policies(model, ["The kettle is boiling, so please turn it off."])
+    full, none, window = made
+    assert full.log_mel_db == full.unlike == 0
+    assert full.null_db == -200
+    assert window.null_db < none.null_db < 3
+    assert window.log_mel_db < none.log_mel_db
+    assert full.words == none.words == 9
+    experiments.print_policies(made)
     header, _, *lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) == 3
     assert {line.count("|") for line in lines} == {header.count("|")}
