@@ -57,7 +57,6 @@ class Link:
         endpoint: Path it was opened on.
         limits: What the client may ask for.
         telemetry: Where errors are counted.
-        answering: Answers on their way: a connection that waits for one is not idle.
         speeches: Answers whose audio is on its way.
         answered: How many answers have ended.
         last: What the last of them cost.
@@ -65,7 +64,6 @@ class Link:
 
     def __init__(self, socket: Socket, endpoint: str, limits: Limits, telemetry: Telemetry) -> None:
         self.endpoint, self.limits, self.telemetry = endpoint, limits, telemetry
-        self.answering = 0
         self.speeches: list[Speech] = []
         self.answered = 0
         self.last: Stats | None = None
@@ -76,7 +74,7 @@ class Link:
     async def receive(self) -> str | bytes | None:
         """The next frame; ``None`` when the client left or said nothing for ``limits.idle_seconds``."""
         try:
-            while (left := self._last_active + self.limits.idle_seconds - time.monotonic()) > 0 or self.answering:
+            while (left := self._last_active + self.limits.idle_seconds - time.monotonic()) > 0 or self._at_work():
                 try:
                     async with asyncio.timeout(max(left, 1.0)):
                         frame = await self._socket.recv()
@@ -89,6 +87,10 @@ class Link:
             return None
         except ConnectionClosed:
             return None
+
+    def _at_work(self) -> bool:
+        """Whether the client is owed something: that it is silent meanwhile does not make it idle."""
+        return self._sending.locked() or any(not speech.waits_for_text for speech in self.speeches)
 
     async def _throttle(self) -> None:
         """Read no faster than ``limits.messages_per_second``, a second's worth at once excepted."""

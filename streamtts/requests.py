@@ -96,14 +96,11 @@ class RequestConversation:
         )
         speech.say(asked.text, (0, len(asked.text)))
         speech.end()
-        link.answering += 1
         try:
             with self._studio.answering(speech, link.endpoint):
                 await link.send(await self._speak(speech))
         except StreamTTSError as fault:
             await link.send_error(fault, request_id=request.request_id)
-        finally:
-            link.answering -= 1
 
     async def _speak(self, speech: Speech) -> BaseModel:
         """Send the audio; the final message that is due then."""

@@ -184,7 +184,6 @@ class _Context:
     async def run(self) -> None:
         """Send the audio and the final message."""
         link = self._link
-        link.answering += 1
         try:
             with self._studio.answering(self.speech, link.endpoint):
                 await deliver(link, self.speech, self._header, at_mark=self._flushed)
@@ -196,8 +195,6 @@ class _Context:
             await link.send_error(fault, context_id=self.name)
         except ReaderGone:
             pass  # the conversation finds it out by itself
-        finally:
-            link.answering -= 1
 
     def _final(self) -> Cancelled | Complete:
         stats = self.speech.stats()

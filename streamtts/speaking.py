@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamtts.server")
 T = TypeVar("T")
 
+FAREWELL_SECONDS = 1.0  # a stopping server's last messages may take this long to be sent
 BUFFER_SECONDS = 8.0  # audio made ahead of a reader; then its generation waits. Bounds memory per answer: 96 kB/s.
 
 
@@ -113,12 +114,12 @@ class Studio:
         return sum(speech.buffered_samples for speech in self._answers) * 4
 
     async def finish(self, deadline_s: float) -> None:
-        """Begin nothing new, let running answers end within the deadline, cancel the rest."""
+        """Begin nothing new, let running answers end within the deadline, cancel the rest and let it be said."""
         self.closing = True
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._quiet.wait()
-        except TimeoutError:
+        for patience_s in (deadline_s, FAREWELL_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._quiet.wait()
             for speech in list(self._answers):
                 speech.cancel()
 
@@ -189,6 +190,7 @@ class Speech:
         self._ready: deque[Frame | None] = deque()
         self._made = _Made()
         self._begun: float | None = None  # when the first frame was made: the listener's clock starts
+        self._speaking = False  # a piece is being synthesised, or waits for a place
         self._finished = False
         self._fault: StreamTTSError | None = None
         self._unspeakable: StreamTTSError | None = None
@@ -270,6 +272,11 @@ class Speech:
             self.text_spoken = frame.text_range[1]
 
     @property
+    def waits_for_text(self) -> bool:
+        """Whether nothing happens before the client says more."""
+        return not (self._text_ended or self.cancelled or self._speaking or self._pieces or self._ready)
+
+    @property
     def buffered_samples(self) -> int:
         """Audio made and not yet sent."""
         return sum(len(frame.samples) for frame in self._ready if frame is not None)
@@ -305,7 +312,9 @@ class Speech:
     async def _produce(self) -> None:
         try:
             while (piece := await self._next_piece()) is not None:
+                self._speaking = True
                 await self._speak(*piece)
+                self._speaking = False
             if self._unspeakable is not None and not self._made.samples:
                 raise self._unspeakable
         except asyncio.CancelledError:

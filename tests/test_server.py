@@ -438,6 +438,14 @@ def test_a_silent_connection_is_closed(model):
         assert closed.value.rcvd.reason == "idle for 0.3 s"
 
 
+def test_a_client_that_waits_for_its_answer_is_not_idle(model):
+    with serve(model, port=0, limits=Limits(idle_seconds=0.05)) as server, open_socket(server, "/ws/tts/simple") as ws:
+        frames, final = answer(ws, {"text": LONG[:400]})
+        assert frames
+        assert final["type"] == "complete"
+        assert final["stats"]["ttfa_ms"] > 50  # it was silent for longer than it may be
+
+
 # ---------------------------------------------------------------- pages and the gate
 
 

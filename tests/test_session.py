@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 import streamtts
@@ -58,6 +60,14 @@ class Talker:
         heard = [self.hear()]
         while heard[-1]["type"] not in kinds:
             heard.append(self.hear())
+        return heard
+
+    def until_closed(self) -> list[dict[str, Any]]:
+        """Messages until the server closes the connection."""
+        heard = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                heard.append(self.hear())
         return heard
 
 
@@ -306,6 +316,33 @@ def test_a_flood_of_messages_is_read_no_faster_than_allowed(model):
         for nonce in range(120):  # a second's worth at once, the rest at the rate
             talker.say("ping", None, nonce=nonce)
         assert [talker.hear()["nonce"] for _ in range(120)] == list(range(120))
+
+
+def test_a_context_that_is_given_no_text_does_not_keep_its_connection_open(model):
+    with (
+        serve(model, port=0, limits=Limits(idle_seconds=0.3)) as server,
+        connect(server.url + "/ws/v1/tts", proxy=None) as ws,
+    ):
+        talker = Talker(ws)
+        talker.say("start")
+        talker.say("text", text="All of this is heard. And here it st")
+        frames = [m for m in talker.until_closed() if m["type"] == "audio"]
+        assert {tuple(m["text_range"]) for m in frames} == {(0, 22)}
+        assert ws.close_reason == "idle for 0.3 s"
+
+
+def test_every_context_hears_that_the_server_stops(model):
+    server = serve(model, port=0)
+    with connect(server.url + "/ws/v1/tts", proxy=None) as ws:
+        talker = Talker(ws)
+        for name in "abcd":
+            talker.say("start", name)
+            talker.say("text", name, text=LONG)
+        talker.until("audio")
+        server.stop(deadline_s=0)
+        heard = talker.until_closed()
+        assert sorted(m["context_id"] for m in heard if m["type"] == "cancelled") == list("abcd")
+        assert ws.close_code == 1001
 
 
 # ---------------------------------------------------------------- the client of it
