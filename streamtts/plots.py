@@ -73,14 +73,15 @@ def to_png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _figure(height: float, theme: ThemeName) -> tuple[Figure, Theme]:
+def new_figure(height: float, theme: ThemeName) -> tuple[Figure, Theme]:
+    """An empty figure of the common width and its colours."""
     look = THEMES[theme]
     figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=look.paper)
     FigureCanvasAgg(figure)
     return figure, look
 
 
-def _dress(axes: Axes, look: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
+def dress(axes: Axes, look: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
     """Title, axis labels and the theme's colours."""
     axes.set_facecolor(look.paper)
     axes.set_title(title, color=look.ink, fontsize=10, loc="left")
@@ -92,7 +93,8 @@ def _dress(axes: Axes, look: Theme, *, title: str = "", x: str = "", y: str = ""
         spine.set_visible(side in ("left", "bottom"))
 
 
-def _legend(axes: Axes, look: Theme, **where: Any) -> None:
+def add_legend(axes: Axes, look: Theme, **where: Any) -> None:
+    """A legend without a frame, in the theme's ink."""
     legend = axes.legend(fontsize=8, frameon=False, **where)
     for text in legend.get_texts():
         text.set_color(look.ink)
@@ -137,7 +139,7 @@ def waveform(
         theme: ``light`` or ``dark``.
     """
     x = measures.mono(samples)
-    figure, look = _figure(2.6, theme)
+    figure, look = new_figure(2.6, theme)
     axes = figure.add_axes((0.075, 0.2, 0.91, 0.63))
     if len(x):
         at, low, high = _envelope(x, 1800)
@@ -145,7 +147,7 @@ def waveform(
     peak = max(float(np.abs(x).max()) if len(x) else 0.0, 0.01) * 1.1
     axes.set(xlim=(0, max(len(x), 1) / sample_rate), ylim=(-peak, peak))
     unmeasured = f"{len(seams)} seam{'' if len(seams) == 1 else 's'}, not measured" if len(seams) else "no seams"
-    _dress(axes, look, x="time (s)", y="amplitude (full scale = 1)")
+    dress(axes, look, x="time (s)", y="amplitude (full scale = 1)")
     axes.set_title(report.reason if report is not None else unmeasured, color=look.ink, fontsize=9, loc="left", pad=10)
     _mark_seams(axes, seams, _audible(report), look.seam, look, sample_rate)
     return figure
@@ -169,7 +171,7 @@ def seam_zooms(
     r = None if reference is None else measures.mono(reference)
     shown = _choose(seams, report, most)
     rows = max(-(-len(shown) // COLUMNS), 1)
-    figure, look = _figure(0.75 + 1.35 * rows, theme)
+    figure, look = new_figure(0.75 + 1.35 * rows, theme)
     height = figure.get_size_inches()[1]
     grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     figure.subplots_adjust(left=0.07, right=0.99, top=1 - 0.52 / height, bottom=0.42 / height, wspace=0.06, hspace=0.28)
@@ -181,7 +183,7 @@ def seam_zooms(
             axes.set_axis_off()
             continue
         _zoom(axes, x, r, shown[k], half, look, sample_rate, shown[k] in _audible(report))
-        _dress(axes, look, title=f"seam at {shown[k] / sample_rate:.2f} s")
+        dress(axes, look, title=f"seam at {shown[k] / sample_rate:.2f} s")
         axes.title.set_fontsize(8)
         axes.tick_params(labelbottom=k + COLUMNS >= len(shown), labelleft=k % COLUMNS == 0)
     grid.flat[0].set_xticks([-10, 0, 10])
@@ -256,19 +258,19 @@ def mel_difference(
     """Log-mel spectrogram of the stream with its seams and, given one-shot, how far the two are apart below it."""
     x = measures.mono(samples)
     r = None if reference is None else measures.mono(reference)
-    figure, look = _figure(2.6 if r is None else 4.6, theme)
+    figure, look = new_figure(2.6 if r is None else 4.6, theme)
     rows = figure.subplots(1 if r is None else 2, 1, squeeze=False, sharex=True)[:, 0]
     inches = figure.get_size_inches()[1]
     figure.subplots_adjust(left=0.075, right=0.9, top=1 - 0.36 / inches, bottom=0.5 / inches, hspace=0.28)
     stream_db = measures.mel_db(x, sample_rate)
     loudest = float(stream_db.max(initial=-100))
     _mel_image(figure, rows[0], stream_db, (loudest - 70, loudest), look.heat, "level (dB)", look, sample_rate)
-    _dress(rows[0], look, title="stream, log-mel spectrogram", y="frequency (Hz, mel scale)")
+    dress(rows[0], look, title="stream, log-mel spectrogram", y="frequency (Hz, mel scale)")
     if r is not None:
         track = measures.log_mel_track(x, r, sample_rate)
         difference = _difference_db(x, r, sample_rate)
         _mel_image(figure, rows[1], difference, (0, 20), look.ramp, "difference (dB)", look, sample_rate)
-        _dress(
+        dress(
             rows[1], look, title=f"|stream - one-shot|, {track.mean():.2f} dB on average", y="frequency (Hz, mel scale)"
         )
     rows[-1].set_xlabel("time (s)", color=look.ink, fontsize=9)
@@ -328,7 +330,7 @@ def timeline(run: Run, *, title: str = "", until_ms: float | None = None, theme:
         until_ms: Right end of the time axis, to draw two runs alike; default the end of this one.
         theme: ``light`` or ``dark``.
     """
-    figure, look = _figure(2.9, theme)
+    figure, look = new_figure(2.9, theme)
     axes = figure.add_axes((0.11, 0.19, 0.875, 0.68))
     lanes = {"t3": 3, "s3gen": 2, "hift": 1, "playing": 0}
     for span in run.spans:
@@ -349,7 +351,7 @@ def timeline(run: Run, *, title: str = "", until_ms: float | None = None, theme:
     axes.set_yticks([3, 2, 1, 0], [t3, "S3Gen", "HiFT", "player"])
     axes.set(xlim=(0, until_ms or end * 1.01), ylim=(-0.55, 3.5))
     figures = _timeline_title(title, heard.ttfa_ms, heard.rtf, heard.max_shortfall_ms)
-    _dress(axes, look, title=figures, x="time since the request (ms)")
+    dress(axes, look, title=figures, x="time since the request (ms)")
     return figure
 
 
@@ -399,7 +401,7 @@ def trade_off(
         chosen: Label of the option to ring.
         theme: ``light`` or ``dark``.
     """
-    figure, look = _figure(3.9, theme)
+    figure, look = new_figure(3.9, theme)
     left, right = figure.subplots(1, 2, sharey=True)
     figure.subplots_adjust(left=0.085, right=0.985, top=0.88, bottom=0.14, wspace=0.08)
     panels = ((left, "ttfa_ms", "time to first audio (ms)"), (right, "rtf", "RTF (compute time / audio time)"))
@@ -407,7 +409,7 @@ def trade_off(
         known = [o for o in options if o.quality is not None and getattr(o, name) is not None]
         points = np.array([(getattr(o, name), o.quality) for o in known], dtype=np.float64).reshape(-1, 2)
         front = pareto_front(points)
-        _dress(axes, look, x=label, y=quality_label if axes is left else "", title=_left_out(len(options) - len(known)))
+        dress(axes, look, x=label, y=quality_label if axes is left else "", title=_left_out(len(options) - len(known)))
         axes.grid(color=look.faint, lw=0.4)
         axes.plot(*points[~front].T, "o", ms=6, mfc="none", mec=look.seam, label="beaten by another setting")
         order = points[front][np.argsort(points[front][:, 0])]
@@ -419,7 +421,7 @@ def trade_off(
         axes.set_ylim(0.0, 1.15 * max([o.quality or 0.0 for o in known], default=1.0) or 1.0)
         named = [o for o, f in zip(known, front, strict=True) if f or o.label == chosen]
         _name_points(axes, named, points, name, look)
-    _legend(right, look, loc="upper right")
+    add_legend(right, look, loc="upper right")
     return figure
 
 
@@ -465,13 +467,13 @@ def heat_map(
 ) -> Figure:
     """One number per pair of settings, written into its field. nan is left empty and says so."""
     v = np.asarray(values, dtype=np.float64)
-    figure, look = _figure(1.3 + 0.42 * len(rows), theme)
+    figure, look = new_figure(1.3 + 0.42 * len(rows), theme)
     inches = figure.get_size_inches()[1]
     axes = figure.add_axes((0.12, 0.55 / inches, 0.8, 1 - 0.85 / inches))
     image = axes.imshow(v, aspect="auto", cmap=look.heat)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
-    _dress(axes, look, title=value_label, x=column_label, y=row_label)
+    dress(axes, look, title=value_label, x=column_label, y=row_label)
     for (i, j), value in np.ndenumerate(v):
         bright = value > np.nanmin(v) + 0.55 * np.ptp(v[np.isfinite(v)])
         text = f"{value:.3g}" if np.isfinite(value) else "not\nmeasured"

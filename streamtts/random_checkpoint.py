@@ -20,6 +20,7 @@ from .architecture import NANO, Architecture, S3GenSizes, T3Sizes, build_s3gen, 
 from .hub import T3_FILES
 from .quiet import quiet
 from .settings import FRAMES_PER_TOKEN, TOKEN_RATE
+from .t3 import START
 
 Size = Literal["turbo", "nano", "small"]
 SMALL = Architecture(
@@ -49,7 +50,14 @@ TAGS = ["[laugh]", "[chuckle]", "[sigh]", "[cough]", "[gasp]", "[groan]", "[snif
 VOICE_SECONDS = 10  # of the built-in voice's prompt
 
 
-def write_checkpoint(folder: str | Path, size: Size = "small", seed: int = 0, dtype: torch.dtype | None = None) -> Path:
+def write_checkpoint(
+    folder: str | Path,
+    size: Size = "small",
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+    *,
+    never_stops: bool = False,
+) -> Path:
     """Write a whole checkpoint folder.
 
     Args:
@@ -57,6 +65,7 @@ def write_checkpoint(folder: str | Path, size: Size = "small", seed: int = 0, dt
         size: ``turbo`` and ``nano`` as released, 3.0 and 2.0 GB; ``small`` takes 25 MB and a second, for tests.
         seed: Same seed, same weights.
         dtype: Number format of the weights on disk; None: float32.
+        never_stops: T3 says speech tokens alone, up to its cap, so that every utterance has a known length.
 
     Returns:
         The folder.
@@ -68,7 +77,7 @@ def write_checkpoint(folder: str | Path, size: Size = "small", seed: int = 0, dt
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         for name, make in {
-            T3_FILES[1 if size == "nano" else 0]: lambda: _t3(architecture),
+            T3_FILES[1 if size == "nano" else 0]: lambda: _t3(architecture, never_stops),
             "s3gen_meanflow.safetensors": lambda: build_s3gen(architecture.s3gen),
             "ve.safetensors": lambda: build_voice_encoder(architecture.voice_encoder_size),
         }.items():
@@ -85,9 +94,17 @@ def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     return tensor.to(dtype).contiguous() if dtype and tensor.is_floating_point() else tensor.contiguous()
 
 
-def _t3(architecture: Architecture) -> Any:
+def ban_stop(t3: Any) -> None:
+    """Make the stop token, and the other id that is not speech, too unlikely to be said in any number format."""
+    with torch.no_grad():
+        t3.speech_head.bias[START:] = -1e4
+
+
+def _t3(architecture: Architecture, never_stops: bool) -> Any:
     """T3 with GPT-2's own token table, which stock code wants in the file and then throws away."""
     t3 = build_t3(architecture.t3)
+    if never_stops:
+        ban_stop(t3)
     t3.tfmr.wte = torch.nn.Embedding(architecture.t3.text_vocab, architecture.t3.hidden_size)
     return t3
 
@@ -133,8 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", choices=get_args(Size), default="turbo")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--never-stops", action="store_true", help="T3 speaks up to its cap: for timing")
     args = parser.parse_args(arguments)
-    folder = write_checkpoint(args.folder, args.size, args.seed)
+    folder = write_checkpoint(args.folder, args.size, args.seed, never_stops=args.never_stops)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {args.size} with random weights, {size / 1e9:.2f} GB; it speaks noise")
     return 0
