@@ -3,6 +3,7 @@
 python docs/experiments.py crossfade   # 1: what an overlap-add crossfade does to a seam
 python docs/experiments.py pipeline    # 2: T3 and S3Gen in one thread and in two
 python docs/experiments.py context     # 3: how much a chunk must know
+python docs/experiments.py texts       # the default settings over fifty other texts
 python docs/experiments.py policies    # how far every policy is from full attention, in dB and in words
 """
 
@@ -11,9 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import streamtts
 from streamtts import continuity, measures, pipeline, plots, seams, tune
@@ -30,14 +34,19 @@ SENTENCES = [
     "In two thousand and nineteen the bridge was closed for repairs, but it opened again in spring.",
     "No.",
 ]
+SPOKEN = "The train to the coast leaves at nine, and the next one not before noon."  # for the timelines
+TEXTS = Path(__file__).parents[1] / "tests" / "varied_texts.txt"
+NONE: dict[str, Any] = {"policy": "none", "crossfade_ms": 0}
 FIGURES = Path(__file__).parent / "figures"
 DISTANCE = "log-mel distance to one-shot (dB)"
 
 
-def compare(model: Any, variants: dict[str, dict[str, Any]]) -> dict[str, list[tuple[Any, Any, seams.SeamReport]]]:
+def compare(
+    model: Any, variants: dict[str, dict[str, Any]], sentences: list[str]
+) -> dict[str, list[tuple[Any, Any, seams.SeamReport]]]:
     """Every sentence decoded by every variant, against one-shot of the same tokens: (utterance, one-shot, report)."""
     made: dict[str, list[Any]] = {name: [] for name in variants}
-    for seed, text in enumerate(SENTENCES):
+    for seed, text in enumerate(sentences):
         base = streamtts.Settings(seed=seed, watermark=False)  # compare decodings, not marks
         tokens = streamtts.stream(model, text, settings=base).collect().tokens
         whole = streamtts.synthesize(model, tokens=tokens, settings=base)
@@ -61,13 +70,13 @@ def print_table(made: dict[str, list[Any]]) -> None:
         print(f"| {name} | {sum(len(r.rows) for r in reports)} | {outside} | {audible} | {null:.1f} | {distance:.2f} |")
 
 
-def save(name: str, figure: Any) -> None:
+def save(options: argparse.Namespace, name: str, figure: Any) -> None:
     """Write a figure for the page."""
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    (FIGURES / f"{name}.png").write_bytes(plots.to_png(figure))
+    options.figures.mkdir(parents=True, exist_ok=True)
+    (options.figures / f"{name}.png").write_bytes(plots.to_png(figure))
 
 
-def crossfade(model: Any) -> None:
+def crossfade(model: Any, options: argparse.Namespace) -> None:
     """Experiment 1."""
     variants: dict[str, dict[str, Any]] = {
         "chunks apart, end to end": {"policy": "none", "crossfade_ms": 0},
@@ -76,51 +85,59 @@ def crossfade(model: Any) -> None:
         "chunks apart, 100 ms crossfade": {"policy": "none", "crossfade_ms": 100},
         "`window`, the default": {},
     }
-    made = compare(model, variants)
+    made = compare(model, variants, SENTENCES[: options.sentences])
     print_table(made)
     for file, variant in zip(("end_to_end", "crossfade_40", "window"), list(variants)[::2], strict=True):
         u, whole, report = made[variant][0]
-        save(f"seams_{file}", plots.seam_zooms(u.samples, u.seams, whole.samples, report=report))
-        save(f"mel_{file}", plots.mel_difference(u.samples, u.seams, whole.samples, report=report))
+        save(options, f"seams_{file}", plots.seam_zooms(u.samples, u.seams, whole.samples, report=report))
+        save(options, f"mel_{file}", plots.mel_difference(u.samples, u.seams, whole.samples, report=report))
 
 
-def parallel(model: Any) -> None:
-    """Experiment 2."""
-    text = "The train to the coast leaves at nine, and the next one not before noon."
-    streamtts.stream(model, text).collect()  # the first run is slower
+def parallel(model: Any, options: argparse.Namespace) -> None:
+    """Experiment 2: times over three texts in turn, then one sentence's timelines and what each stage of it cost."""
+    spoken = tune.prepare(model, tune.TEXTS, streamtts.Settings())
+    grid = tune.grid_settings({"policy": ("window", "cached"), "parallel": (False, True)}, streamtts.Settings())
+    print("| policy | | first audio (ms) | RTF | the player waited (ms) |\n|---|---|---|---|---|")
+    for trial in tune.latest(tune.sweep(model, spoken, grid, rounds=options.rounds)):
+        how = "two threads" if trial.settings.parallel else "serial"
+        waited = "-" if trial.worst_shortfall_ms is None else f"{trial.worst_shortfall_ms:.0f}"
+        print(f"| `{trial.settings.policy}` | {how} | {trial.ttfa_ms:.0f} | {trial.rtf:.2f} | {waited} |")
+    print(f"\n{len(spoken)} texts; times are {tune.rounds_in_words(options.rounds)}.")
     runs, made = {}, {}
     for name, flag in (("serial", False), ("parallel", True)):
-        made[name] = list(streamtts.stream(model, text, settings=streamtts.Settings(parallel=flag)))
+        made[name] = list(streamtts.stream(model, SPOKEN, settings=streamtts.Settings(parallel=flag)))
         runs[name] = pipeline.measured(made[name], parallel=flag)
     end = max(continuity.playback(run.chunk_times).ends_ms for run in runs.values())
-    print("| | first audio (ms) | RTF | the player waited (ms) |\n|---|---|---|---|")
     for name, run in runs.items():
-        heard = continuity.playback(run.chunk_times)
-        print(f"| {name} | {heard.ttfa_ms:.0f} | {heard.rtf:.2f} | {heard.max_shortfall_ms:.0f} |")
-        save(f"timeline_{name}", plots.timeline(run, title=name, until_ms=end))
+        save(options, f"timeline_{name}", plots.timeline(run, title=name, until_ms=end))
     settings, lag = streamtts.Settings(), model.vocoder_lag_tokens
     costs = pipeline.fit_costs(made["serial"], settings, lag)
-    print(", ".join(f"{name} {ms:.1f}" for name, ms in vars(costs).items()))
+    print("costs in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in vars(costs).items()))
     for buffer_ms in (0, 200):
         growth = pipeline.largest_growth(costs, settings, 250, lag_tokens=lag, allowed_ms=buffer_ms)
         print(f"largest growth over 10 s with a player buffer of {buffer_ms} ms: {growth}")
 
 
-def context(model: Any) -> None:
+def context(model: Any, options: argparse.Namespace) -> None:
     """Experiment 3."""
     variants: dict[str, dict[str, Any]] = {
         f"context {c}, lookahead 3": {"left_context_tokens": c} for c in (0, 10, 25, 50, 100)
     }
     variants |= {f"context 50, lookahead {n}": {"lookahead_tokens": n} for n in (0, 10)}
     variants["`cached`"] = {"policy": "cached"}
-    print_table(compare(model, variants))
+    print_table(compare(model, variants, SENTENCES[: options.sentences]))
     grid = {"left_context_tokens": (0, 10, 25, 50), "lookahead_tokens": (0, 3, 10)}
     spoken = tune.prepare(model, tune.TEXTS, streamtts.Settings())
-    trials = list(tune.sweep(model, spoken, tune.grid_settings(grid, streamtts.Settings())))
+    settings = tune.grid_settings(grid, streamtts.Settings())
+    trials = tune.latest(tune.sweep(model, spoken, settings, rounds=options.rounds))
     best, why = tune.recommend(trials)
-    print(f"{tune.table(trials)}\nrecommended: {best.label if best else 'nothing'} ({why})")
-    options, chosen = tune.options_of(trials), best.label if best else None
-    save("trade_off", plots.trade_off(options, quality_label=DISTANCE, chosen=chosen))
+    print(f"{tune.table(trials)}\ntimes: {tune.rounds_in_words(options.rounds)}")
+    print(f"recommended: {best.label if best else 'nothing'} ({why})")
+    save(
+        options,
+        "trade_off",
+        plots.trade_off(tune.options_of(trials), quality_label=DISTANCE, chosen=best.label if best else None),
+    )
     values = [
         [t.log_mel_db for t in trials if t.settings.lookahead_tokens == ahead] for ahead in grid["lookahead_tokens"]
     ]
@@ -133,7 +150,7 @@ def context(model: Any) -> None:
         column_label="left context (tokens of 40 ms)",
         value_label=f"{DISTANCE}, lower is better",
     )
-    save("context_heat", figure)
+    save(options, "context_heat", figure)
 
 
 FULL = "full attention, in one pass"
@@ -220,25 +237,64 @@ def print_policies(made: list[Apart]) -> None:
     )
 
 
-def policies(model: Any, sentences: int = 30, json_file: Path | None = None) -> None:
+def policies(model: Any, options: argparse.Namespace) -> None:
     """How far every policy is from full attention: the table, and every sentence's figures as JSON."""
     from streamtts.mini.texts import held_out_sentences
 
-    made = measure_policies(model, held_out_sentences()[:sentences])
+    made = measure_policies(model, held_out_sentences()[: options.sentences or 30])
     print_policies(made)
-    if json_file:
-        json_file.write_text(json.dumps([asdict(row) for row in made], indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in made], indent=1) + "\n")
+
+
+def texts(model: Any, options: argparse.Namespace) -> None:
+    """The default settings over the fifty committed texts, and as many chunks decoded apart: what a join's step is."""
+    print("| | seams | outside the controls | audible | jump / RMS over 0.1 | largest | beyond one-shot, largest |")
+    print("|---|---|---|---|---|---|---|")
+    sentences = TEXTS.read_text().splitlines()[: options.sentences]
+    anywhere: list[Any] = []
+    for name, changes in {"`window`, the default": {}, "`none`, end to end": NONE}.items():
+        rows: list[seams.SeamRow] = []
+        for seed, text in enumerate(sentences):
+            settings = streamtts.Settings(seed=seed, watermark=False, **changes)
+            u = streamtts.stream(model, text, settings=settings).collect()
+            whole = streamtts.synthesize(model, tokens=u.tokens, settings=settings).samples
+            rows += seams.analyse(u.samples, u.seams, reference=whole).rows
+            points = np.random.default_rng(seed).integers(1, len(whole), 1000)
+            anywhere += [] if changes else list(measures.jump_over_rms(whole.astype(np.float64), points))
+        outside, audible = sum(bool(row.outside) for row in rows), sum(bool(row.audible) for row in rows)
+        jumps, excess = ([row.values[key] or 0.0 for row in rows] for key in ("jump_over_rms", "jump_excess"))
+        over = statistics.fmean(jump > 0.1 for jump in jumps)
+        figures = f"{over:.0%} | {max(jumps):.2f} | {max(excess):.2f}"
+        print(f"| {name} | {len(rows)} | {outside} | {audible} | {figures} |")
+    usual = np.mean(np.array(anywhere) > 0.1)
+    print(f"| one-shot, anywhere | - | - | - | {usual:.0%} | {np.nanmax(anywhere):.2f} | - |")
+    print(f"\n{len(sentences)} texts, those of one chunk without a seam; one-shot at 1,000 random points of each.")
+
+
+EXPERIMENTS: dict[str, Callable[[Any, argparse.Namespace], None]] = {
+    "crossfade": crossfade,
+    "pipeline": parallel,
+    "context": context,
+    "texts": texts,
+    "policies": policies,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one experiment."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
+    parser.add_argument(
+        "--sentences", type=int, metavar="N", help="only the first N (default all, of policies 30; not of pipeline)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of what is timed (default 5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="of policies: write every sentence's figures there")
+    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="DIR", help="where figures go (docs/figures)")
+    options = parser.parse_args(arguments)
+    EXPERIMENTS[options.experiment](streamtts.load(options.model), options)
 
 
 if __name__ == "__main__":
-    experiments = {"crossfade": crossfade, "pipeline": parallel, "context": context, "policies": policies}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", choices=experiments)
-    parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
-    parser.add_argument("--sentences", type=int, default=30, metavar="N", help="of policies: say so many (default 30)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="of policies: write every sentence's figures there")
-    options = parser.parse_args()
-    chosen: dict[str, Any] = {}
-    if options.experiment == "policies":
-        chosen = {"sentences": options.sentences, "json_file": options.json}
-    experiments[options.experiment](streamtts.load(options.model), **chosen)
+    main()

@@ -1,8 +1,9 @@
-"""The command that measures how far each policy is from full attention; the others are run when the page is written."""
+"""The commands that make the tables and figures of docs: the pages name those there are, and each runs in small."""
 
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,36 @@ DOCS = Path(__file__).parents[1] / "docs"
 def experiments(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(DOCS)
     return importlib.import_module("experiments")
+
+
+def test_the_pages_name_the_commands_there_are_and_show_the_figures_there_are(experiments) -> None:
+    named = set()
+    for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md"):
+        named |= set(re.findall(r"python docs/experiments\.py (\w+)", page.read_text()))
+        for figure in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / figure).is_file(), f"{page.name}: {figure}"
+    assert named == set(experiments.EXPERIMENTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "lines", "figures"),
+    [
+        (["crossfade", "--sentences", "1"], 5, 6),
+        (["pipeline", "--rounds", "1"], 4, 2),
+        (["context", "--sentences", "1", "--rounds", "1"], 8, 2),
+        (["texts", "--sentences", "2"], 3, 0),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_an_experiment_prints_its_table_and_draws_its_figures(
+    experiments, model, tmp_path: Path, capsys, monkeypatch, arguments: list[str], lines: int, figures: int
+) -> None:
+    monkeypatch.setattr(experiments.streamtts, "load", lambda _checkpoint: model)
+    experiments.main([*arguments, "--figures", str(tmp_path)])
+    header, _, *rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(rows) == lines and {line.count("|") for line in rows} == {header.count("|")}
+    assert len(list(tmp_path.glob("*.png"))) == figures
 
 
 @pytest.mark.slow
