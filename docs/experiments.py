@@ -110,7 +110,8 @@ def parallel(model: Any, options: argparse.Namespace) -> None:
     end = max(continuity.playback(run.chunk_times).ends_ms for run in runs.values())
     for name, run in runs.items():
         save(options, f"timeline_{name}", plots.timeline(run, title=name, until_ms=end))
-    settings, lag = streamtts.Settings(), model.vocoder_lag_tokens
+    settings = streamtts.Settings()
+    lag = model.vocoder_lookahead(settings)
     costs = pipeline.fit_costs(made["serial"], settings, lag)
     print("costs in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in vars(costs).items()))
     for buffer_ms in (0, 200):

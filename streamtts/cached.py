@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .noise import NoiseTape
-from .s3gen import FLOW_NOISE, FLOW_STEPS, MelChunk, prompt_noise
+from .s3gen import FLOW_NOISE, MelChunk, prompt_noise
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
@@ -79,15 +79,15 @@ class CachedDecoder:
     Args:
         s3gen: Stock ``S3Gen``; shared, never written to.
         voice: The voice; its prompt state is computed at the first utterance and kept with it.
-        settings: ``left_context_tokens`` and ``seed``. Crossfade plays no part: nothing is rendered twice.
+        settings: ``left_context_tokens``, ``flow_steps``, ``seed``. Crossfade plays no part: nothing is rendered twice.
     """
 
     def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
-        self.blocks = _Blocks(s3gen.flow, settings.left_context_tokens)
+        self.blocks = _Blocks(s3gen.flow, settings.left_context_tokens, settings.flow_steps)
         self.voice, self.settings, self.device = voice, settings, s3gen.device
         self.noise = NoiseTape(settings.seed, FLOW_NOISE, channels=80)
         self.done = 0  # tokens whose frames were handed out
-        self.state: State = voice.once("cached_prompt", lambda: self._prompt_state(s3gen)).fork()
+        self.state: State = voice.once(f"cached_prompt {settings.flow_steps}", lambda: self._prompt_state(s3gen)).fork()
 
     @staticmethod
     def hold_back_tokens(settings: Settings) -> int:
@@ -121,7 +121,7 @@ class CachedDecoder:
         state, tokens, mel = State(), self.voice.prompt_tokens, self.voice.prompt_mel.mT
         n = tokens.shape[1] - LOOKAHEAD
         frames = n * FRAMES_PER_TOKEN
-        everything = _Blocks(s3gen.flow, keep_tokens=n)
+        everything = _Blocks(s3gen.flow, n, self.settings.flow_steps)
         everything.decode(state, self.voice, tokens, n, prompt_noise(self.voice)[:, :frames], mel[:, :, :frames])
         return state
 
@@ -132,9 +132,9 @@ LOOKAHEAD = 3  # tokens, ``PreLookaheadLayer``
 class _Blocks:
     """The stock flow's layers on one block of positions, given the state of the blocks before."""
 
-    def __init__(self, flow: Any, keep_tokens: int) -> None:
+    def __init__(self, flow: Any, keep_tokens: int, steps: int) -> None:
         self.flow, self.encoder, self.estimator = flow, flow.encoder, flow.decoder.estimator
-        self.keep_tokens = keep_tokens
+        self.keep_tokens, self.steps = keep_tokens, steps
 
     @torch.inference_mode()
     def decode(self, state: State, voice: Voice, ids: Tensor, n: int, noise: Tensor, condition: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class _Blocks:
         speaker = self.flow.spk_embed_affine_layer(F.normalize(torch.atleast_2d(voice.xvector), dim=1))
         fixed = torch.cat([mu, speaker[:, :, None].expand(-1, -1, mu.shape[2]), condition.to(mu)], dim=1)
         x = noise[None].to(mu)
-        times = torch.linspace(0, 1, FLOW_STEPS + 1, device=mu.device, dtype=mu.dtype)
+        times = torch.linspace(0, 1, self.steps + 1, device=mu.device, dtype=mu.dtype)
         for step, (t, r) in enumerate(zip(times[:-1], times[1:], strict=True)):
             velocity = self.estimate(state, step, torch.cat([x, fixed], dim=1), t[None], r[None])
             x = x + (r - t) * velocity

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .loader import Model
     from .voices import Voice
 
+_TAKE_OVER = 240  # samples over which the vocoder takes over from its copy: 10 ms
 STAGES = ("s3gen", "hift", "watermark")  # tokens to mel, mel to samples, samples to marked samples
 
 
@@ -129,31 +130,60 @@ class Decoder:
 
 
 class _Continuous:
-    """One mel decoder and one vocoder run through the whole utterance (policies ``window`` and ``cached``)."""
+    """One mel decoder and one vocoder run through the whole utterance (policies ``window`` and ``cached``).
+
+    HiFT's reach to the right would delay every chunk (Turbo: 400 ms), though its far end hardly matters. So a copy of
+    the vocoder finishes a chunk on ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond them; the
+    vocoder itself goes on from where the copy was made, and takes over with a short fade.
+    """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
         policy = CachedDecoder if settings.policy == "cached" and not one_shot else WindowDecoder
         self.mel: WindowDecoder | CachedDecoder = policy(model.tts.s3gen, voice, settings)
         self.hift = HiftStream(model.tts.s3gen.mel2wav, settings.seed)
-        self.lag = model.vocoder_lag_tokens
+        self.lookahead = model.vocoder_lookahead(settings)
+        self.guessed_frames = (model.vocoder_lag_tokens - self.lookahead) * FRAMES_PER_TOKEN
         self.hold_back = policy.hold_back_tokens(settings)
-        self.needs = self.lag + self.hold_back
+        self.needs = self.lookahead + self.hold_back
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
+        self.vocoded = self.done = 0  # samples that came from the vocoder, that were handed out
+        self.guess = torch.zeros(0)  # of the samples after ``done``, by the copy
 
     def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
-        """Audio up to token ``stop`` or a little past it, and the seam where this pass takes over.
+        """Audio up to token ``stop`` or a little past it, and the seams where this pass takes over.
 
-        Mel is rendered ``lag`` tokens further than that, since HiFT looks ahead.
+        Mel is rendered ``lookahead`` tokens further than that, since HiFT looks ahead.
         """
-        mel_stop = stop if last else stop + self.lag
+        mel_stop = stop if last else stop + self.lookahead
         mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.hold_back], mel_stop)
         marks.append(time.perf_counter())
-        audio = self.hift.push(mel.mel, last)
+        seams = [mel.start * SAMPLES_PER_FRAME] if mel.start else []
+        seams += [self.done] if len(self.guess) else []
+        audio = self._vocode(mel.mel, stop * SAMPLES_PER_TOKEN, last)
         n = min(len(self.trim_fade), len(audio))
         audio[:n] *= self.trim_fade[:n]
         self.trim_fade = self.trim_fade[n:]
         marks.append(time.perf_counter())
-        return audio, [mel.start * SAMPLES_PER_FRAME] if mel.start else []
+        return audio, sorted(seams)
+
+    def _vocode(self, mel: torch.Tensor, stop: int, last: bool) -> torch.Tensor:
+        """Mel (1, 80, n) -> the samples from ``done`` on: to ``stop`` where some are guessed, else all there are."""
+        begin = self.vocoded
+        audio = self.hift.push(mel, last)
+        self.vocoded += len(audio)
+        guessing = self.guessed_frames > 0 and not last
+        if guessing:
+            held = mel[:, :, -1:].expand(-1, -1, self.guessed_frames + 1)
+            audio = torch.cat([audio, self.hift.fork().push(held)])
+        audio = audio[self.done - begin :]
+        n = min(len(self.guess), len(audio))
+        if n:
+            out, into = (torch.from_numpy(g) for g in crossfade_gains(n, "linear"))
+            audio[:n] = self.guess[:n] * out + audio[:n] * into
+        end = stop - self.done if guessing else len(audio)
+        self.guess = audio[end : end + _TAKE_OVER] if guessing else audio[:0]
+        self.done += end
+        return audio[:end]
 
 
 class _Isolated:
@@ -176,7 +206,7 @@ class _Isolated:
         own = tokens[self.start : stop if last else stop + self.needs]
         frames = self.voice.prompt_mel.shape[1] + len(own) * FRAMES_PER_TOKEN
         noise = NoiseTape(self.settings.seed, 1000 + self.index, channels=80).window(0, frames)
-        mel = decode_tokens(self.s3gen, self.voice, own, noise)
+        mel = decode_tokens(self.s3gen, self.voice, own, noise, self.settings.flow_steps)
         marks.append(time.perf_counter())
         seed = int(np.random.SeedSequence([self.settings.seed, self.index]).generate_state(1)[0])
         audio = HiftStream(self.s3gen.mel2wav, seed).push(mel, last=True)

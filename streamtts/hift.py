@@ -9,6 +9,7 @@ layer and uses that layer's weights; the state lives in the objects of one utter
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,11 @@ class HiftStream:
         self.edge: Tensor | None = None  # first samples of the last stage, until its reflection can be made
         self.edge_done = False
 
+    def fork(self) -> HiftStream:
+        """An independent stream that goes on from here."""
+        forked: HiftStream = _forked(self)
+        return forked
+
     @torch.inference_mode()
     def push(self, mel: Tensor, last: bool = False) -> Tensor:
         """Vocode the next mel frames.
@@ -271,6 +277,19 @@ class HiftStream:
             return x[:, :, :0]
         self.edge_done = True
         return torch.cat([x[:, :, 1:2], x], dim=2)
+
+
+def _forked(state: Any) -> Any:
+    """A copy of the objects and containers of a stream; tensors are never written to again, so they are shared."""
+    if isinstance(state, list | tuple):
+        return type(state)(_forked(item) for item in state)
+    if isinstance(state, NoiseTape):
+        return state  # what it gives depends on the position alone
+    if type(state).__module__ != __name__:
+        return state
+    forked = copy.copy(state)
+    vars(forked).update({name: _forked(value) for name, value in vars(state).items()})
+    return forked
 
 
 def lag_samples(hift: Any) -> int:

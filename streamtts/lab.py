@@ -106,7 +106,7 @@ class Overlap:
         s3gen, seed = self._model.tts.s3gen, self.settings.seed
         frames = self._voice.prompt_mel.shape[1] + len(tokens) * FRAMES_PER_TOKEN
         noise = NoiseTape(seed, 1000 + index, channels=80).window(0, frames)
-        mel = decode_tokens(s3gen, self._voice, tokens, noise)
+        mel = decode_tokens(s3gen, self._voice, tokens, noise, self.settings.flow_steps)
         phase_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
         audio: Samples = HiftStream(s3gen.mel2wav, phase_seed).push(mel, last=True).numpy()
         return audio

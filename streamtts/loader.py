@@ -29,7 +29,7 @@ from .hift import fold_weight_norm, lag_samples
 from .hub import OTHER_FILES, REPOSITORIES, S3GEN_FILE, T3_FILES, engine_of, missing_files, repository_of, snapshot
 from .precision import HALVES, Precision, choose, converted, large_linears, replace_linears
 from .quiet import quiet
-from .settings import MS_PER_TOKEN, SAMPLES_PER_TOKEN
+from .settings import SAMPLES_PER_TOKEN, Settings
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
 from .weights import check_memory, fill
 
@@ -54,7 +54,7 @@ class Model:
         architecture: Its sizes and sampling defaults.
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
         gpt2: T3's backbone with a static cache, over the same weights.
-        vocoder_lag_tokens: Whole tokens that HiFT holds back until later mel frames arrive.
+        vocoder_lag_tokens: HiFT's reach to the right in whole tokens: what it holds back until later mel arrives.
         threads: PyTorch threads per stage on the CPU: one where an operation is too small to share.
         clips: Folder of the reference clips that are voices besides the built-in one.
     """
@@ -78,6 +78,10 @@ class Model:
         """Names of the voices that can be asked for, the built-in one first; clips are found as they are added."""
         names = sorted({*self._voices, *self.clips.names()})
         return sorted(names, key=lambda name: name != DEFAULT_VOICE)
+
+    def vocoder_lookahead(self, settings: Settings) -> int:
+        """Tokens of mel after a chunk that HiFT waits for: no more than it can see."""
+        return min(settings.vocoder_lookahead_tokens, self.vocoder_lag_tokens)
 
     def voice(self, name: str = DEFAULT_VOICE) -> Voice:
         """A voice by name. The first use of a clip makes its conditionals, or reads them from the cache.
@@ -282,5 +286,5 @@ def describe(model: Model) -> str:
     more = "; load('turbo') fetches Chatterbox Turbo" if model.engine == "mini" else ""
     return (
         f"{model.engine} on {model.device}: T3 {sizes.layers} layers x {sizes.hidden_size} in {model.precision}, "
-        f"voices {', '.join(model.voices) or 'none'}; HiFT holds back {model.vocoder_lag_tokens * MS_PER_TOKEN} ms{more}"
+        f"voices {', '.join(model.voices) or 'none'}{more}"
     )

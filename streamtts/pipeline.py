@@ -110,7 +110,7 @@ def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int)
     Args:
         chunks: Three or more, of policy ``window``.
         settings: Those that the stream was made with.
-        lag_tokens: ``model.vocoder_lag_tokens``.
+        lag_tokens: ``model.vocoder_lookahead(settings)``.
 
     Raises:
         ValueError: fewer than three chunks: nothing tells the cost of a call from the cost of a token.
@@ -186,7 +186,7 @@ def largest_growth(
         costs: From `fit_costs`.
         settings: The rest of the schedule.
         total: Tokens of the utterance; longer ones meet larger chunks.
-        lag_tokens: ``model.vocoder_lag_tokens``.
+        lag_tokens: ``model.vocoder_lookahead(settings)``.
         allowed_ms: Shortfall let pass, such as the player's buffer.
     """
     safe = None

@@ -19,12 +19,11 @@ from .noise import NoiseTape
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
-FLOW_STEPS = 2  # Turbo's mean flow is distilled to two steps
 FLOW_NOISE, _PROMPT_NOISE = 21, 22  # noise streams
 
 
 @torch.inference_mode()
-def decode_tokens(s3gen: Any, voice: Voice, tokens: list[int], noise: Tensor, steps: int = FLOW_STEPS) -> Tensor:
+def decode_tokens(s3gen: Any, voice: Voice, tokens: list[int], noise: Tensor, steps: int = 2) -> Tensor:
     """Tokens behind the voice prompt -> mel, with full attention: the arithmetic of stock ``flow.inference``.
 
     Args:
@@ -32,7 +31,7 @@ def decode_tokens(s3gen: Any, voice: Voice, tokens: list[int], noise: Tensor, st
         voice: Its prompt tokens and frames stand in front.
         tokens: Speech tokens, at least one.
         noise: Start of the flow (80, prompt frames + 2 * tokens); stock code draws it anew at every call.
-        steps: Mean-flow steps.
+        steps: Mean-flow steps; Turbo is distilled to two.
 
     Returns:
         Log-mel (1, 80, 2 * len(tokens)).
@@ -82,7 +81,7 @@ class WindowDecoder:
     Args:
         s3gen: Stock ``S3Gen``; shared, never written to.
         voice: The voice.
-        settings: ``left_context_tokens``, ``lookahead_tokens``, ``crossfade_ms``, ``crossfade_shape``, ``seed``.
+        settings: ``left_context_tokens``, ``lookahead_tokens``, ``flow_steps``, crossfade, ``seed``.
     """
 
     def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
@@ -107,7 +106,7 @@ class WindowDecoder:
         first = max(0, self.done - self.settings.left_context_tokens)
         start, ratio = self.done, FRAMES_PER_TOKEN
         noise = torch.cat([prompt_noise(self.voice), self.noise.window(first * ratio, len(tokens) * ratio)], dim=1)
-        mel = decode_tokens(self.s3gen, self.voice, tokens[first:], noise)
+        mel = decode_tokens(self.s3gen, self.voice, tokens[first:], noise, self.settings.flow_steps)
         fresh = mel[:, :, (start - first) * ratio :]
         blended = blend(self.tail, fresh[:, :, : (stop - start) * ratio], self.settings)
         self.tail = fresh[:, :, (stop - start) * ratio :]

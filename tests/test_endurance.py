@@ -37,7 +37,7 @@ def test_the_fiftieth_chunk_puts_as_many_positions_through_s3gen_as_the_fifth(mo
     monkeypatch.setattr(estimator, "forward", counted)
     monkeypatch.setattr(cached._Blocks, "estimate", counted_cached)
     list(streamtts.redecode(model, long_tokens, settings=Settings(policy=policy, **FIXED)))
-    per_chunk = np.array(positions).reshape(-1, s3gen.FLOW_STEPS).sum(1)
+    per_chunk = np.array(positions).reshape(-1, Settings().flow_steps).sum(1)
     assert len(per_chunk) >= 50
     assert per_chunk[49] == per_chunk[8] <= per_chunk[8:55].max()
 
