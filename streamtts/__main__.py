@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from .errors import StreamTTSError
+from .model_arguments import add_precision
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 # Subcommands with a parser of their own: module, what it does. Listed where the module is installed.
@@ -65,6 +66,7 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", help="checkpoint of a server started for this command: mini (default), turbo, nano or a folder"
     )
+    add_precision(parser, default=None)
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +158,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="asked of every client")
     parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
+    add_precision(parser)
     parser.add_argument(
         "--preset", metavar="NAME", help="settings where a request names none: kept by `streamtts tune`, or a TOML file"
     )
@@ -196,15 +199,14 @@ def _serve(options: argparse.Namespace) -> int:
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        limits = Limits(
-            places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace
-        )
+        limits = Limits(places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace)
         with contextlib.ExitStack() as running:
             server = running.enter_context(
                 serve(
                     options.model,
                     options.host,
                     options.port,
+                    precision=options.precision,
                     token=options.token,
                     origins=options.origin,
                     limits=limits,

@@ -76,6 +76,7 @@ class StreamStats:
     max_underrun_ms: float | None = None  # largest shortfall of a player that starts at the first chunk; needs a second
     watermarked: bool = False
     tail_dropped_tokens: int = 0  # said after the last word and dropped by the tail guard
+    precision: str = "fp32"  # number format of the model's large weights
 
     def __post_init__(self) -> None:
         self._heard = PlaybackMeter()
@@ -124,6 +125,7 @@ class Stream:
             settings.as_dict(),
             text_chars=source.text_chars,
             watermarked=settings.watermark,
+            precision=model.precision,
         )
         self._source, self._cancel, self._threads = source, threading.Event(), model.threads
         self._silence_token = model.architecture.silence_token

@@ -27,7 +27,7 @@ from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, v
 from .errors import CheckpointError, StreamTTSError
 from .hift import fold_weight_norm, lag_samples
 from .hub import OTHER_FILES, REPOSITORIES, S3GEN_FILE, T3_FILES, engine_of, missing_files, repository_of, snapshot
-from .precision import HALVES, Precision, choose, converted, large_linears, replace_linears
+from .precision import HALVES, Choice, Precision, choose, converted, large_linears, replace_linears
 from .quiet import quiet
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
@@ -51,6 +51,7 @@ class Model:
         engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's.
         device: Where it runs, ``cpu``, ``cuda`` or ``mps``.
         precision: Number format of the large weights, ``fp32``, ``int8``, ``bf16`` or ``fp16``.
+        precision_reason: Why this one, in words.
         architecture: Its sizes and sampling defaults.
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
         gpt2: T3's backbone with a static cache, over the same weights.
@@ -62,6 +63,7 @@ class Model:
     engine: str
     device: str
     precision: str
+    precision_reason: str
     architecture: Architecture
     tts: Any
     gpt2: Gpt2
@@ -210,7 +212,7 @@ def _identify(folder: Path) -> tuple[str, Architecture]:
     return t3_file, Architecture.from_json(config) if described or folder == MINI else ARCHITECTURES[t3_file]
 
 
-def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str, precision: str) -> Model:
+def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str, chosen: Choice) -> Model:
     import perth
     from chatterbox.tts_turbo import ChatterboxTurboTTS
 
@@ -225,7 +227,7 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         t3 = build_t3(architecture.t3)
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    int8, half = precision == "int8", HALVES.get(precision)
+    int8, half = chosen.precision == "int8", HALVES.get(chosen.precision)
     # Stock code drops wte, too.
     _fill(t3, folder / t3_file, ("tfmr.", "speech_head") if int8 else (), unused=["tfmr.wte.weight"], dtype=half)
     streaming = ("flow.encoder.", "flow.decoder.") if int8 else ()
@@ -242,7 +244,16 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     threads = 1 if _small(architecture) else os.cpu_count() or 1
     voices = VoiceFolder(folder / "voices")
     model = Model(
-        folder.name, device, precision, architecture, tts, Gpt2(t3), -(-lag // SAMPLES_PER_TOKEN), threads, voices
+        folder.name,
+        device,
+        chosen.precision,
+        chosen.reason,
+        architecture,
+        tts,
+        Gpt2(t3),
+        -(-lag // SAMPLES_PER_TOKEN),
+        threads,
+        voices,
     )
     if conds is not None:
         model.add_voice(DEFAULT_VOICE, conds)

@@ -12,16 +12,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 from torch import Tensor, nn
 
 from .clips import cache_folder
-from .errors import StreamTTSError
+from .errors import CheckpointError, StreamTTSError
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,15 @@ class Int8Linear(nn.Module):
         return y
 
 
-def choose(precision: str, device: str, small: bool) -> str:
+@dataclass(frozen=True)
+class Choice:
+    """A number format, and in words why it is this one."""
+
+    precision: str
+    reason: str
+
+
+def choose(precision: str, device: str, small: bool) -> Choice:
     """The number format meant by ``auto``, or the one asked for if the device can run it.
 
     Args:
@@ -66,19 +77,28 @@ def choose(precision: str, device: str, small: bool) -> str:
     Raises:
         StreamTTSError: ``bad_value`` for an unknown format or one that the device lacks.
     """
-    allowed = ["fp32", *(["int8"] if device == "cpu" else []), *HALVES]
-    if precision == "auto":
-        if device == "cpu":
-            return "fp32" if small or int8_gain() < _GAIN else "int8"
-        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+    int8 = device == "cpu" and any(engine != "none" for engine in torch.backends.quantized.supported_engines)
+    allowed = ["auto", "fp32", *(["int8"] if int8 else []), *HALVES]
     if precision not in allowed:
         raise StreamTTSError(
             "bad_value",
-            f"precision is {precision!r}; on {device} it must be auto, {', '.join(allowed)}",
+            f"precision is {precision!r}; on {device} it must be {', '.join(allowed)}",
             field="precision",
-            allowed=["auto", *allowed],
+            allowed=allowed,
         )
-    return precision
+    if precision != "auto":
+        return Choice(precision, "asked for")
+    if int8:
+        return Choice("fp32", "so small a checkpoint stays in the CPU's caches") if small else _timed()
+    if device.startswith("cuda") and torch.cuda.is_bf16_supported():
+        return Choice("bf16", "this GPU computes in it")
+    return Choice("fp32", f"the reference; {device} has nothing that is known to be faster")
+
+
+def _timed() -> Choice:
+    gain = int8_gain()
+    timing = f"large layers run {gain:.1f} times as fast in int8 as in fp32 here, by a short timing"
+    return Choice("int8", timing) if gain >= _GAIN else Choice("fp32", f"{timing}; int8 is taken from {_GAIN} on")
 
 
 def int8_gain() -> float:
@@ -119,56 +139,112 @@ def large_linears(module: nn.Module, parts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def replace_linears(module: nn.Module, layers: dict[str, Any], file: Path) -> None:
+def replace_linears(module: nn.Module, layers: dict[str, Any], weights: dict[str, Tensor]) -> None:
     """Put an :class:`Int8Linear` in the place of each layer, which may be on the ``meta`` device but for its bias.
 
     Args:
         module: Holds the layers.
         layers: From :func:`large_linears`.
-        file: From :func:`converted`.
+        weights: From :func:`converted`.
     """
-    from safetensors import safe_open
-
-    with safe_open(file, framework="pt") as weights:
-        for name, layer in layers.items():
-            bias = None if layer.bias is None else layer.bias.detach()
-            int8 = Int8Linear(weights.get_tensor(f"{name}.weight"), weights.get_tensor(f"{name}.scale"), bias)
-            parent, _, child = name.rpartition(".")
-            setattr(module.get_submodule(parent), child, int8)
+    for name, layer in layers.items():
+        bias = None if layer.bias is None else layer.bias.detach()
+        int8 = Int8Linear(weights[f"{name}.weight"], weights[f"{name}.scale"], bias)
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, int8)
 
 
-def converted(file: Path, layers: dict[str, Any]) -> Path:
+def converted(file: Path, layers: dict[str, Any]) -> dict[str, Tensor]:
     """The int8 weights of a checkpoint file, made once and kept in the cache under the file's hash.
 
-    Tensors are read one at a time, so memory stays low; a progress bar shows on a terminal. The file is written
-    beside its place and renamed, so that a stopped conversion leaves nothing half-written.
+    A kept file that cannot be used is made again; where the cache cannot be written, they are made for this time.
 
     Args:
         file: The safetensors file.
         layers: Whose weights to convert, by their names in the file.
 
     Returns:
-        A safetensors file of ``NAME.weight`` int8 (out, in) and ``NAME.scale`` float32 (out,).
+        ``NAME.weight`` int8 (out, in) and ``NAME.scale`` float32 (out,) of each layer.
+
+    Raises:
+        CheckpointError: The file lacks a weight, or it has another size.
+    """
+    from safetensors import SafetensorError
+
+    kept = cache_folder().parent / "precision" / f"{_file_hash(file)}-int8.safetensors"
+    if kept.exists():
+        try:
+            return _read(kept, layers)
+        except (OSError, SafetensorError, ValueError) as e:
+            logger.warning("%s cannot be used (%s): made again", kept, e)
+    rounded = _round_all(file, layers)
+    try:
+        _keep(rounded, kept)
+    except (OSError, SafetensorError) as e:
+        logger.warning("the int8 weights of %s are not kept for next time: %s", file.name, e)
+    else:
+        logger.info("%s: int8 weights kept in %s", file.name, kept)
+    return rounded
+
+
+def _read(kept: Path, layers: dict[str, Any]) -> dict[str, Tensor]:
+    """The kept weights, as views of the mapped file.
+
+    Raises:
+        ValueError: They are not those of these layers.
+        OSError, SafetensorError: The file is damaged.
     """
     from safetensors import safe_open
-    from safetensors.torch import save_file
+
+    with safe_open(kept, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    for name, layer in layers.items():
+        weight, scale = weights.get(f"{name}.weight"), weights.get(f"{name}.scale")
+        if weight is None or scale is None or weight.shape != _out_by_in(layer) or len(scale) != len(weight):
+            raise ValueError(f"it does not hold {name} as it should be")
+    return weights
+
+
+def _round_all(file: Path, layers: dict[str, Any]) -> dict[str, Tensor]:
+    """Every layer's weights, rounded. One is read at a time, so memory stays low; a terminal shows a progress bar."""
+    from safetensors import SafetensorError, safe_open
     from tqdm import tqdm
 
-    target = cache_folder().parent / "precision" / f"{_file_hash(file)}-int8.safetensors"
-    if target.exists():
-        return target
     rounded: dict[str, Tensor] = {}
-    with safe_open(file, framework="pt") as weights:
-        for name, layer in tqdm(layers.items(), desc=f"{file.name} to int8", unit="layer", leave=False, disable=None):
-            weight = weights.get_tensor(f"{name}.weight").float()
-            weight = weight if isinstance(layer, nn.Linear) else weight.T  # Conv1D keeps (in, out)
-            rounded[f"{name}.weight"], rounded[f"{name}.scale"] = _rounded(weight)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")
-    save_file(rounded, part)
-    part.replace(target)
-    logger.info("%s: int8 weights kept in %s", file.name, target)
-    return target
+    bar = tqdm(layers.items(), desc=f"{file.name} to int8", unit="layer", leave=False, disable=None)
+    try:
+        with safe_open(file, framework="pt") as weights:
+            for name, layer in bar:
+                weight = weights.get_tensor(f"{name}.weight").float()
+                if weight.shape != layer.weight.shape:
+                    raise CheckpointError(f"{file} holds weights of other sizes: {name}.weight")
+                weight = weight if isinstance(layer, nn.Linear) else weight.T
+                rounded[f"{name}.weight"], rounded[f"{name}.scale"] = _rounded(weight)
+    except (SafetensorError, OSError) as e:
+        raise CheckpointError(f"{file} is damaged ({e}); fetch it again") from e
+    return rounded
+
+
+def _out_by_in(layer: Any) -> tuple[int, ...]:
+    """Shape of a layer's weight as int8 keeps it; ``Conv1D`` has it the other way round."""
+    shape = tuple(layer.weight.shape)
+    return shape if isinstance(layer, nn.Linear) else shape[::-1]
+
+
+def _keep(rounded: dict[str, Tensor], kept: Path) -> None:
+    """Write the file beside its place and rename it: a reader sees all of it or nothing, whenever it is stopped."""
+    from safetensors.torch import save_file
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    for left in kept.parent.glob("*.part"):  # by processes that were killed
+        if not psutil.pid_exists(int(left.name.split(".")[-3])):
+            left.unlink(missing_ok=True)
+    part = kept.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        save_file(rounded, part)
+        part.replace(kept)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -198,6 +198,7 @@ class Stats(BaseModel):
     settings: dict[str, Any] = Field(description="as used")
     watermarked: bool
     tail_dropped_tokens: int = Field(default=0, description="noise after the last word that the tail guard dropped")
+    precision: str = Field(default="fp32", description="number format of the model's large weights")
     seams: list[int] = Field(default_factory=list, description="samples where two decoder passes join")
 
 

@@ -48,13 +48,13 @@ def server_for(options: argparse.Namespace) -> Iterator[str]:
     if options.url:
         yield options.url
         return
-    if options.model is None and runs_here():
+    if options.model is None and options.precision is None and runs_here():
         yield DEFAULT_URL
         return
     from .server import serve
 
     print("no server runs here: starting one for this command", file=sys.stderr)
-    server = serve(options.model, port=0, token=options.token)
+    server = serve(options.model, port=0, precision=options.precision or "auto", token=options.token)
     try:
         yield server.url
     finally:
@@ -128,7 +128,7 @@ def table(speech: Speech, samples: Samples) -> str:
         ("stages", f"{stages} ms"),
         ("underrun", f"{_ms(stats.max_underrun_ms)} at most, for a player that starts at the first frame"),
         ("seams", _seams(stats.seams, samples)),
-        ("voice", f"{stats.voice}, engine {stats.engine}, seed {stats.seed}"),
+        ("voice", f"{stats.voice}, engine {stats.engine} in {stats.precision}, seed {stats.seed}"),
     ]
     return "\n".join(f"{name:<12} {value}" for name, value in rows)
 

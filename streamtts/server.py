@@ -38,6 +38,7 @@ from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from .loader import Model
+    from .precision import Precision
 
 log = logging.getLogger("streamtts.server")
 T = TypeVar("T")
@@ -59,6 +60,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     *,
+    precision: Precision = "auto",
     token: str | None = None,
     origins: Sequence[str] = (),
     limits: Limits | None = None,
@@ -73,6 +75,7 @@ def serve(
         model: A loaded model, a checkpoint as :func:`streamtts.load` takes it, or ``None`` for mini.
         host: Address to bind. Other machines can reach any but a loopback address, so those need ``token``.
         port: TCP port; 0 takes a free one.
+        precision: As for :func:`streamtts.load`; a model that is loaded already keeps its own.
         token: Asked of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
         origins: Web pages allowed to connect besides the server's own, e.g. ``("http://localhost:8888",)``.
         limits: What clients may ask for, and how the server paces itself.
@@ -80,7 +83,8 @@ def serve(
         log_text: Log what clients want to have said. Off, logs carry request ids only.
 
     Raises:
-        StreamTTSError: ``bad_value`` for an open address without a token, ``port_taken``, ``checkpoint_bad``.
+        StreamTTSError: ``bad_value`` for an open address without a token, ``port_taken``, ``checkpoint_bad``; as
+            :func:`streamtts.load`.
     """
     check_token(host, token)
     if logging.getLogger("streamtts").level == logging.NOTSET:
@@ -94,7 +98,7 @@ def serve(
         if model is None or isinstance(model, str | Path):
             from .loader import load
 
-            model = load(model)
+            model = load(model, precision=precision)
         handle = ServerHandle(
             model, listening, host, token, tuple(origins), limits or Limits(), settings or Settings(), log_text
         )
@@ -178,6 +182,7 @@ class ServerHandle:
             "version": version(),
             "engine": self._model.engine,
             "device": self._model.device,
+            "precision": self._model.precision,
             "sample_rate": SAMPLE_RATE,
             "connections": len(self._roster),
             "answers": studio.answers if studio else 0,

@@ -304,6 +304,7 @@ class Speech:
             settings=self.settings.as_dict(),
             watermarked=self._made.watermarked,
             tail_dropped_tokens=self._made.tail_dropped_tokens,
+            precision=self._studio.model.precision,
             seams=[seam for seam in self._made.seams if seam < sent.samples],
         )
 

@@ -22,6 +22,7 @@ import numpy as np
 from .audio import Samples
 from .continuity import CONTINUOUS_MS, PlaybackReport, playback
 from .errors import StreamTTSError
+from .model_arguments import add_precision
 from .pareto import pareto_front
 from .seams import SeamReport, analyse
 from .settings import Settings
@@ -295,7 +296,7 @@ def main(arguments: Sequence[str]) -> int:
 
     grid = dict(_axis(a) for a in options.grid) or GRID
     settings = grid_settings(grid, Settings(seed=options.seed))
-    model = load(options.model)
+    model = load(options.model, precision=options.precision)
     spoken = prepare(model, options.text or TEXTS, Settings(seed=options.seed))
     trials: list[Trial] = []
     for trial in sweep(model, spoken, settings, rounds=options.rounds):
@@ -336,6 +337,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="streamtts tune", description="find the settings that sound whole and start soon"
     )
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
+    add_precision(parser)
     parser.add_argument("--text", action="append", help="what to speak; repeat for more (default: three sentences)")
     parser.add_argument(
         "--grid",

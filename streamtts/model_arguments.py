@@ -1,0 +1,16 @@
+"""Command line arguments that every command with a ``--model`` has."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_precision(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
+    """``--precision``; :func:`streamtts.load` refuses what the device lacks, and says what it has."""
+    parser.add_argument(
+        "--precision",
+        default=default,
+        metavar="FORMAT",
+        help="number format of the large weights: fp32, int8 (CPU), bf16 or fp16 (T3); without it a short "
+        "timing of this machine chooses",
+    )
