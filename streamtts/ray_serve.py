@@ -11,6 +11,7 @@ Ray's: nothing here knows of a second machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -115,7 +116,8 @@ class _Socket:
             raise ConnectionClosedError(None, None) from None
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._socket.close(code, reason)
+        with contextlib.suppress(Exception):  # as above, and it is closed already then
+            await self._socket.close(code, reason)
 
 
 def build(
