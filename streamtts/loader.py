@@ -28,7 +28,7 @@ from .errors import CheckpointError, StreamTTSError
 from .hift import fold_weight_norm, lag_samples
 from .hub import OTHER_FILES, REPOSITORIES, S3GEN_FILE, T3_FILES, engine_of, missing_files, repository_of, snapshot
 from .precision import HALVES, Choice, Precision, choose, converted, large_linears, replace_linears
-from .quiet import quiet
+from .quiet import aloud, quiet
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
 from .weights import check_memory, fill
@@ -263,11 +263,13 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
 def _fill(module: torch.nn.Module, file: Path, int8_parts: Sequence[str], **options: Any) -> None:
     """:func:`fill`, with the large layers of some parts in int8; their float32 weights are then not read."""
     layers = large_linears(module, int8_parts) if int8_parts else {}
-    weights = [f"{name}.weight" for name in layers]
-    optional, unused = (set(options.pop(key, ())) | set(weights) for key in ("optional", "unused"))
+    large = [f"{name}.weight" for name in layers]
+    optional, unused = (set(options.pop(key, ())) | set(large) for key in ("optional", "unused"))
     fill(module, file, optional=optional, unused=unused, **options)
     if layers:
-        replace_linears(module, layers, converted(file, layers))
+        with aloud():
+            weights = converted(file, layers)
+        replace_linears(module, layers, weights)
 
 
 def _small(architecture: Architecture) -> bool:

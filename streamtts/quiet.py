@@ -19,3 +19,14 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def aloud() -> Iterator[None]:
+    """Inside of :func:`quiet`: log lines of our own are shown as usual."""
+    level = logging.root.manager.disable
+    logging.disable(logging.NOTSET)
+    try:
+        yield
+    finally:
+        logging.disable(level)

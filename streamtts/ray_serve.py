@@ -60,7 +60,13 @@ def build_app(checkpoint: str | None, limits: Limits, gate: Gate) -> Starlette:
         return Response(why.body, why.status, why.headers)
 
     def health() -> dict[str, Any]:
-        about = {"status": "ok", "engine": model.engine, "device": model.device, "replica": replica, "pid": os.getpid()}
+        about: dict[str, Any] = {
+            "status": "ok",
+            "engine": model.engine,
+            "device": model.device,
+            "precision": model.precision,
+        }
+        about |= {"replica": replica, "pid": os.getpid()}
         return about | {"connections": len(open_links), "answers": studio.answers}
 
     async def speak(socket: WebSocket) -> None:
