@@ -105,7 +105,7 @@ def test_tokenizer_pronounces_lexicon_rules_and_numbers():
     assert units("日本") == ""
 
 
-@pytest.mark.parametrize("stage", ["encoder", "estimator", "hift", "t3", "tokenizer"])
+@pytest.mark.parametrize("stage", ["encoder", "estimator", "hift", "adversarial", "t3", "tokenizer"])
 def test_stage_trains_saves_and_resumes(work, stage):
     from streamtts.mini import train
 

@@ -42,7 +42,8 @@ def trained_s3gen(work: Path, sizes: Architecture) -> Any:
             own.load_state_dict({k[len(part) + 1 :]: v for k, v in net.items() if k.startswith(part + ".")})
     flow, _ = load_flow(work, sizes.s3gen)
     s3gen.flow.load_state_dict(flow.state_dict())
-    s3gen.mel2wav.load_state_dict(load_part(work, "hift", "net"))
+    vocoder = "adversarial" if (work / "checkpoints" / "adversarial.pt").exists() else "hift"
+    s3gen.mel2wav.load_state_dict(load_part(work, vocoder, "net"))
     s3gen.speaker_encoder.load_state_dict(build_speaker_encoder(sizes.s3gen).state_dict())
     return s3gen.eval()
 

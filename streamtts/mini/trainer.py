@@ -100,11 +100,11 @@ class Run:
         self.save()
         self._log.close()
 
-    def log(self, every: int = 25, **values: float) -> None:
-        """Running averages to the progress bar and, every few steps, to the CSV."""
+    def log(self, **values: float) -> None:
+        """Running averages to the progress bar and, every 25 steps, to the CSV."""
         for name, value in values.items():
             self.average[name] = value if name not in self.average else 0.97 * self.average[name] + 0.03 * value
-        if self.step % every == 0:
+        if self.step % 25 == 0:
             self.write(**self.average)
             self._bar.set_postfix_str(f"{self.step} " + " ".join(f"{k} {v:.3f}" for k, v in self.average.items()))
 

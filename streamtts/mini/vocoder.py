@@ -1,9 +1,10 @@
-"""Stage hift: mel -> waveform, the stock HiFT with multi-resolution spectral losses.
+"""Stages hift and adversarial: mel -> waveform, the stock HiFT with multi-resolution spectral losses.
 
 Half of the mels are the teacher's, half are what the flow makes of the same codes (when a flow has been trained), so
 the vocoder learns the mels it will see. The source is driven by the teacher's f0; the f0 predictor learns beside it.
 Losses: log magnitude and spectral convergence at five resolutions (Yamamoto et al. 2020, "Parallel WaveGAN") and log
-mel. No adversarial stage.
+mel. They blur what they cannot predict, which sounds buzzy; the adversarial stage goes on from there with a
+discriminator beside them, at a lower rate.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from torch import nn
 
 from ..architecture import S3GenSizes
 from .corpus import LOW_VOICE, Part
+from .discriminator import Discriminator
 from .flow import bf16, encode, load_flow, split
 from .phones import MELS_PER_TOKEN
-from .trainer import Run
+from .trainer import Run, load_part
 
 FRAMES = 28  # of a training segment: 0.56 s
+JUDGE_RATE, ADVERSARIAL_RATE = 4e-4, 2e-4
+OPPOSED, FEATURES = 0.3, 1.0  # weights of the losses beside the spectral one
 CONTEXT_TOKENS = 12  # around it, for the flow
 RESOLUTIONS = [(2048, 240), (1024, 120), (512, 60), (256, 30), (128, 16)]  # window, hop
 
@@ -65,8 +69,12 @@ def train_hift(
     batch: int = 6,
     rate: float = 5e-4,
     start: Path | None = None,
+    adversarial: bool = False,
 ) -> None:
-    """Train for some minutes, from random weights, from WORK/checkpoints/hift.pt or from a checkpoint folder's HiFT."""
+    """Train for some minutes, from random weights, from WORK/checkpoints or from a checkpoint folder's HiFT.
+
+    The adversarial stage begins with what the spectral one left.
+    """
     from ..architecture import build_hift
 
     net = build_hift(sizes)
@@ -76,7 +84,13 @@ def train_hift(
             {k.removeprefix("mel2wav."): v.float() for k, v in weights.items() if k.startswith("mel2wav.")}
         )
     optimizer = torch.optim.AdamW(net.parameters(), rate, betas=(0.8, 0.99), weight_decay=0.0)
-    run = Run(work, "hift", minutes, dict(net=net, optimizer=optimizer), max_steps)
+    judge = Discriminator()
+    judging = torch.optim.AdamW(judge.parameters(), JUDGE_RATE, betas=(0.8, 0.99), weight_decay=0.0)
+    parts: dict[str, Any] = dict(net=net, optimizer=optimizer)
+    if adversarial:
+        net.load_state_dict(load_part(work, "hift", "net"))
+        rate, parts = ADVERSARIAL_RATE, parts | dict(judge=judge, judging=judging)
+    run = Run(work, "adversarial" if adversarial else "hift", minutes, parts, max_steps)
     part, spectral = Part(work / "corpus", "speech"), SpectralLoss()
     train, held_out = split(part)
     train = [i for i in train if part.items[i]["tokens"] > FRAMES // MELS_PER_TOKEN + 1]
@@ -120,20 +134,36 @@ def train_hift(
         source, _, _ = net.m_source(net.f0_upsamp(f0[:, None]).transpose(1, 2))
         with bf16():
             made = decode(mel, source.transpose(1, 2)).float()
-        total, log_mel = spectral(made[:, : audio.shape[1]], audio)
-        return total, log_mel, pitch
+        made = made[:, : audio.shape[1]]
+        return *spectral(made, audio), pitch, made
+
+    def judged(made: torch.Tensor, audio: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step of the discriminator, then what it makes the vocoder learn."""
+        judging.zero_grad()
+        loss = judge.loss(made, audio)
+        loss.backward()
+        judging.step()
+        opposed, features = judge.generator_loss(made, audio)
+        return dict(judge=loss.detach(), opposed=opposed, features=features)
 
     validation = [make_batch(held_out) for _ in range(4)]
     for step in run.steps():
         for group in optimizer.param_groups:
             group["lr"] = rate * run.rate(100, hold=0.2)
-        loss, log_mel, pitch = forward(*make_batch(train))
+        mel, audio, f0 = make_batch(train)
+        loss, log_mel, pitch, made = forward(mel, audio, f0)
+        losses = dict(loss=loss, log_mel=log_mel, f0_hz=pitch)
+        total = loss + 0.006 * pitch
+        if adversarial:
+            losses |= (extra := judged(made, audio))
+            total = total + OPPOSED * extra["opposed"] + FEATURES * extra["features"]
         optimizer.zero_grad()
-        (loss + 0.006 * pitch).backward()
+        total.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
-        run.log(loss=loss.item(), log_mel=log_mel.item(), f0_hz=pitch.item())
+        values = {name: float(value) for name, value in losses.items()}
+        run.log(**values)
         if step % 200 == 199:
             with torch.no_grad():
-                values = np.mean([[v.item() for v in forward(*b)] for b in validation], 0)
-            run.write(held_out_loss=values[0], log_mel=values[1], f0_hz=values[2])
+                means = np.mean([[v.item() for v in forward(*b)[:3]] for b in validation], 0)
+            run.write(held_out_loss=means[0], log_mel=means[1], f0_hz=means[2])
