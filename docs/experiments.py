@@ -5,6 +5,7 @@ python docs/experiments.py pipeline    # 2: T3 and S3Gen in one thread and in tw
 python docs/experiments.py context     # 3: how much a chunk must know
 python docs/experiments.py texts       # the default settings over fifty other texts
 python docs/experiments.py policies    # how far every policy is from full attention, in dB and in words
+python docs/experiments.py precision   # what other number formats change against float32
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 import numpy as np
 
 import streamtts
-from streamtts import continuity, measures, pipeline, plots, seams, tune
+from streamtts import continuity, measures, pipeline, plots, precision_error, seams, tune
+from streamtts.precision import formats
 
 SENTENCES = [
     "The words arrive while they are still being made.",
@@ -248,6 +250,23 @@ def policies(model: Any, options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps([asdict(row) for row in made], indent=1) + "\n")
 
 
+def precision(model: Any, options: argparse.Namespace) -> None:
+    """What the device's number formats change against float32: the table, and every sentence's figures as JSON."""
+    from streamtts.mini.evaluate import Ears
+    from streamtts.mini.texts import held_out_sentences
+
+    full = model if model.precision == "fp32" else streamtts.load(options.model, precision="fp32")
+    said = precision_error.say(full, held_out_sentences()[: options.sentences or 30])
+    hear, made = Ears().words, []
+    for name in formats(full.device):
+        other = full if name == "fp32" else streamtts.load(options.model, full.device, precision=name)
+        made += precision_error.compare(other, said, hear)
+    predictions = sum(len(reference.logits) for reference in said)
+    print(f"{precision_error.table(made)}\n\n{len(said)} sentences, {predictions} predicted tokens, on {full.device}.")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in made], indent=1) + "\n")
+
+
 def texts(model: Any, options: argparse.Namespace) -> None:
     """The default settings over the fifty committed texts, and as many chunks decoded apart: what a join's step is."""
     print("| | seams | outside the controls | audible | jump / RMS over 0.1 | largest | beyond one-shot, largest |")
@@ -279,6 +298,7 @@ EXPERIMENTS: dict[str, Callable[[Any, argparse.Namespace], None]] = {
     "context": context,
     "texts": texts,
     "policies": policies,
+    "precision": precision,
 }
 
 
@@ -288,10 +308,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
     parser.add_argument(
-        "--sentences", type=int, metavar="N", help="only the first N (default all, of policies 30; not of pipeline)"
+        "--sentences", type=int, metavar="N", help="only the first N (default all, of policies and precision 30)"
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of what is timed (default 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="of policies: write every sentence's figures there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="of policies, precision: write every sentence's figures there"
+    )
     parser.add_argument("--figures", type=Path, default=FIGURES, metavar="DIR", help="where figures go (docs/figures)")
     options = parser.parse_args(arguments)
     EXPERIMENTS[options.experiment](streamtts.load(options.model), options)

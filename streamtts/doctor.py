@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from .hub import REPOSITORIES
+from .model_arguments import add_precision
 
 LOCK = Path(__file__).parent.parent / "requirements.lock"  # there in a checkout, not in an installed wheel
 INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
@@ -251,12 +252,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="with --model: cpu, cuda or mps")
     parser.add_argument("--max-tokens", type=int, default=1000, metavar="N", help="with --model: stop after N tokens")
     parser.add_argument("--out", metavar="FILE", help="with --model: write what it said as a WAV file")
+    add_precision(parser)
+    parser.add_argument(
+        "--compare-precision", action="store_true", help="with --model: load it once more, for its error against fp32"
+    )
     options = parser.parse_args(arguments)
     if options.model:
         from .settings import Settings
         from .trial import try_out
 
-        return try_out(options.model, options.device, options.out, Settings(max_tokens=options.max_tokens))
+        return try_out(
+            options.model,
+            options.device,
+            options.out,
+            Settings(max_tokens=options.max_tokens),
+            precision=options.precision,
+            compare_precision=options.compare_precision,
+        )
     as_json = options.json
     findings = []
     topic = ""

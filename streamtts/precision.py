@@ -66,6 +66,12 @@ class Choice:
     reason: str
 
 
+def formats(device: str) -> list[str]:
+    """The number formats that a device can run, the reference first."""
+    int8 = device == "cpu" and any(engine != "none" for engine in torch.backends.quantized.supported_engines)
+    return ["fp32", *(["int8"] if int8 else []), *HALVES]
+
+
 def choose(precision: str, device: str, small: bool) -> Choice:
     """The number format meant by ``auto``, or the one asked for if the device can run it.
 
@@ -77,8 +83,7 @@ def choose(precision: str, device: str, small: bool) -> Choice:
     Raises:
         StreamTTSError: ``bad_value`` for an unknown format or one that the device lacks.
     """
-    int8 = device == "cpu" and any(engine != "none" for engine in torch.backends.quantized.supported_engines)
-    allowed = ["auto", "fp32", *(["int8"] if int8 else []), *HALVES]
+    allowed = ["auto", *formats(device)]
     if precision not in allowed:
         raise StreamTTSError(
             "bad_value",
@@ -88,7 +93,7 @@ def choose(precision: str, device: str, small: bool) -> Choice:
         )
     if precision != "auto":
         return Choice(precision, "asked for")
-    if int8:
+    if "int8" in allowed:
         return Choice("fp32", "so small a checkpoint stays in the CPU's caches") if small else _timed()
     if device.startswith("cuda") and torch.cuda.is_bf16_supported():
         return Choice("bf16", "this GPU computes in it")

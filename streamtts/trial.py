@@ -15,16 +15,26 @@ import torch
 from .audio import write_wav
 from .generator import AudioChunk, Utterance, stream, synthesize
 from .loader import Model, describe, load
+from .precision import Precision, formats
+from .precision_error import compare, forced_logits, say, summary
 from .seams import analyse
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from .t3 import START, voice_prefix
+from .t3 import START
 from .verdict import Verdict
 
 TEXT = "The meeting is on Monday at three o'clock, and lunch is at half past twelve."
 LOGITS_APART = 1e-3  # largest difference of float32 logits; more is another model, not another order of sums
 
 
-def try_out(checkpoint: str, device: str = "auto", out: str | None = None, settings: Settings | None = None) -> int:
+def try_out(
+    checkpoint: str,
+    device: str = "auto",
+    out: str | None = None,
+    settings: Settings | None = None,
+    *,
+    precision: Precision = "auto",
+    compare_precision: bool = False,
+) -> int:
     """Load a checkpoint, speak, compare and print.
 
     Args:
@@ -32,6 +42,8 @@ def try_out(checkpoint: str, device: str = "auto", out: str | None = None, setti
         device: As there.
         out: WAV file to write the streamed audio to.
         settings: Of the stream.
+        precision: As for :func:`streamtts.load`.
+        compare_precision: Load the checkpoint once more, to say what the number format changes.
 
     Returns:
         0 when everything that was measured is as it should be, else 1.
@@ -41,8 +53,9 @@ def try_out(checkpoint: str, device: str = "auto", out: str | None = None, setti
     """
     settings = settings or Settings()
     began = time.perf_counter()
-    model = load(checkpoint, device)
+    model = load(checkpoint, device, precision=precision)
     _say("loaded", f"{describe(model)}; {time.perf_counter() - began:.1f} s")
+    _say("precision", f"{model.precision}: {model.precision_reason}")
     first = stream(model, TEXT, settings=settings)
     chunks, cold = list(first), first.stats
     warm = stream(model, TEXT, settings=settings).collect()
@@ -54,6 +67,8 @@ def try_out(checkpoint: str, device: str = "auto", out: str | None = None, setti
     late = "not measured: a single chunk" if underrun is None else f"{underrun:.0f} ms at most"
     _say("underrun", f"{late}, for a player that starts at the first chunk")
     faults = [fault for fault in _faults(model, chunks, warm, settings) if fault]
+    if compare_precision:
+        _say_difference(model, checkpoint, settings)
     if out:
         write_wav(out, warm.samples)
         _say("written", out)
@@ -64,6 +79,15 @@ def try_out(checkpoint: str, device: str = "auto", out: str | None = None, setti
 
 def _say(name: str, value: str) -> None:
     print(f"{name:<12} {value}", flush=True)
+
+
+def _say_difference(model: Model, checkpoint: str, settings: Settings) -> None:
+    """What the number format changes against float32; for a model in float32, what the first other one would."""
+    wanted = formats(model.device)[1] if model.precision == "fp32" else "fp32"
+    other = load(checkpoint, model.device, precision=wanted)  # type: ignore[arg-type]  # of those there are
+    full, rounded = (model, other) if model.precision == "fp32" else (other, model)
+    rows = compare(rounded, say(full, [TEXT], settings))
+    _say(rounded.precision, f"against fp32: {summary(rows)}")
 
 
 def _faults(model: Model, chunks: list[AudioChunk], spoken: Utterance, settings: Settings) -> Iterator[str]:
@@ -112,18 +136,7 @@ def logits_apart(model: Model, text: str, tokens: list[int]) -> float:
     text_tokens = model.tts.tokenizer(punc_norm(text), return_tensors="pt").input_ids.to(device)
     spoken = t3.speech_emb(torch.tensor([speech], device=device))
     x = torch.cat([t3.prepare_conditioning(voice.t3_cond), t3.text_emb(text_tokens), spoken], dim=1)
-    stock = t3.speech_head(t3.tfmr(inputs_embeds=x)[0][:, -len(speech) :])
-    cache = voice_prefix(model.gpt2, voice).copy()
-    model.gpt2.forward(x[:, cache.length : -len(speech)], cache)
+    stock = t3.speech_head(t3.tfmr(inputs_embeds=x)[0][0, -len(speech) :]).float().cpu()
     sizes = [1] * min(8, len(speech)) + [16] * (len(speech) // 16 + 1)
-    blocks = [model.gpt2.forward(block, cache) for block in _cut(x[:, cache.length :], sizes)]
-    ours = t3.speech_head(torch.cat(blocks, dim=1))
-    return float((ours.float() - stock.float()).abs().max())
-
-
-def _cut(x: torch.Tensor, sizes: list[int]) -> Iterator[torch.Tensor]:
-    """Pieces of x (1, n, size) of these lengths, as far as it goes."""
-    for size in sizes:
-        if x.shape[1]:
-            yield x[:, :size]
-        x = x[:, size:]
+    ours = torch.cat(list(forced_logits(model, text, speech[1:], sizes)))
+    return float((ours - stock).abs().max())

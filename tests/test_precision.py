@@ -1,5 +1,6 @@
 """Weights in 8 bits: converted once, kept, within their bound of float32; the streams' equalities hold in them, too."""
 
+import contextlib
 import os
 import re
 import resource
@@ -13,7 +14,8 @@ import torch
 from block_causal import at_once, in_turn
 
 import streamtts
-from streamtts import CheckpointError, Settings, StreamTTSError, precision, serve
+from streamtts import CheckpointError, Settings, StreamTTSError, doctor, precision, precision_error, serve
+from streamtts.__main__ import main
 from streamtts.client import Client
 from streamtts.decoder import WindowDecoder
 from streamtts.hift import HiftStream
@@ -94,17 +96,20 @@ def test_a_kept_file_that_cannot_be_used_is_made_again(cache, small, caplog, dam
     assert re.search(rf"{path.name} cannot be used \(.+\): made again", caplog.text)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
     """No file of this process may grow beyond 10 kB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_no_half_file_and_costs_no_words(cache, small, full_disk, caplog):
-    model = streamtts.load(small, precision="int8")
+def test_a_full_disk_leaves_no_half_file_and_costs_no_words(cache, small, caplog):
+    with full_disk():
+        model = streamtts.load(small, precision="int8")
     assert "int8 weights of t3_turbo_v1.safetensors are not kept for next time" in caplog.text
     assert list(cache.iterdir()) == []
     assert streamtts.stream(model, "Hello.", settings=Settings(max_tokens=6)).collect().tokens
@@ -269,3 +274,47 @@ def test_the_choice_says_why():
     gain = float(re.search(r"([\d.]+) times as fast in int8", timed.reason)[1])
     assert timed.precision == ("int8" if gain >= 1.3 else "fp32")
     assert choose("auto", "mps", small=False).precision == "fp32"
+
+
+def test_the_error_against_float32_is_measured_under_teacher_forcing(pairs):
+    full, int8 = pairs["mini"]
+    said = precision_error.say(full, ["Good morning, how are you today?"])
+    (itself,) = precision_error.compare(full, said)
+    (rounded,) = precision_error.compare(int8, said)
+    predictions = len(precision_error.spoken_by_t3(full, said[0].tokens)) + 1
+    assert len(rounded.kl) == len(itself.kl) == itself.agree == predictions > 10
+    assert max(itself.kl) == itself.log_mel_db == 0
+    assert itself.null_db == -200
+    assert 0 < np.median(rounded.kl) < 0.05  # nats; measured 0.003
+    assert rounded.agree >= 0.8 * predictions  # measured 0.92 to 0.97
+    assert rounded.null_db < -30
+    assert (rounded.wrong, rounded.words) == (None, 0)  # nobody listened
+    header, _, *lines = precision_error.table([itself, rounded]).splitlines()
+    assert [line.split()[1] for line in lines] == ["`fp32`", "`int8`"]
+    assert {line.count("|") for line in lines} == {header.count("|")}
+
+
+def test_divergence_is_that_of_the_probabilities():
+    even, skewed = torch.log(torch.tensor([[0.5, 0.5]])), torch.log(torch.tensor([[0.75, 0.25]])) + 3
+    assert precision_error.divergence(even, skewed).item() == pytest.approx(np.log(2 / np.sqrt(3)), rel=1e-6)
+    assert precision_error.divergence(even, even + 1).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("asked", ["int8", "auto"])
+def test_doctor_says_which_format_why_and_what_it_changes(cache, small, capsys, asked):
+    doctor.main(["--model", str(small), "--max-tokens", "40", "--precision", asked, "--compare-precision"])
+    shown = capsys.readouterr().out
+    why = "int8: asked for" if asked == "int8" else "fp32: so small a checkpoint stays in the CPU's caches"
+    assert f"\nprecision    {why}\n" in shown
+    assert re.search(r"\nint8 +against fp32: logit KL [\d.e-]+ nats, [\d.e-]+ at worst; the likeliest token", shown)
+    assert "T3's logits are" not in shown  # rounded weights are no fault
+
+
+def test_commands_take_a_precision(cache, small, tmp_path, capsys):
+    out = tmp_path / "speech.wav"
+    arguments = ["--model", str(small), "--precision", "int8", "--set", "max_tokens=12", "--out", str(out)]
+    assert main(["say", "Hello.", *arguments]) == 0
+    assert f"engine {small.name} in int8" in capsys.readouterr().out
+    for command in (["serve", "--port", "0"], ["tune"], ["doctor", "--model", "mini"]):
+        assert main([*command, "--precision", "int3"]) == 1
+        assert "precision is 'int3'; on cpu it must be auto, fp32, int8" in capsys.readouterr().err
