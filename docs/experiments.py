@@ -308,7 +308,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
     parser.add_argument(
-        "--sentences", type=int, metavar="N", help="only the first N (default all, of policies and precision 30)"
+        "--sentences",
+        type=int,
+        metavar="N",
+        help="only the first N (default all, of policies and precision 30; not of pipeline)",
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of what is timed (default 5)")
     parser.add_argument(

@@ -270,7 +270,9 @@ def test_a_format_that_the_device_lacks_is_refused_with_those_that_it_has(asked,
 def test_the_choice_says_why():
     assert choose("int8", "cpu", small=True) == precision.Choice("int8", "asked for")
     assert choose("auto", "cpu", small=True).precision == "fp32"
+    state = torch.get_rng_state()
     timed = choose("auto", "cpu", small=False)
+    assert torch.equal(torch.get_rng_state(), state)  # loading a model changes nobody's seed
     gain = float(re.search(r"([\d.]+) times as fast in int8", timed.reason)[1])
     assert timed.precision == ("int8" if gain >= 1.3 else "fp32")
     assert choose("auto", "mps", small=False).precision == "fp32"
