@@ -57,8 +57,8 @@ if ! fits $venv/bin/python; then # missing, or its interpreter is gone or too ol
     rm -rf $venv
     "$python" -m venv $venv
 fi
-if [ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -lt 8000000 ] && [ ! -f $stamp ]; then
-    echo "streamtts set-up: less than 8 GB are free here; torch and its libraries need about 6" >&2
+if [ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -lt 8800000 ] && [ ! -f $stamp ]; then
+    echo "streamtts set-up: less than 9 GB are free here; torch and its libraries need about 8" >&2
 fi
 
 echo "streamtts set-up: installing exact versions; the first time this downloads about 3 GB, some minutes"

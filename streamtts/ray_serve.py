@@ -1,6 +1,6 @@
 """The same endpoints as a Ray Serve deployment: replicas, autoscaling on what is under way, health checks.
 
-    pip install "ray[serve]" "protobuf<7"
+    pip install --editable ".[ray]"
     python -m streamtts.ray_serve --replicas 2 --port 8765
 
 Connections carry no state beyond their own utterances, so any replica may take any of them. A replica that dies takes
@@ -187,7 +187,8 @@ def _ray_serve() -> Any:
     try:
         return importlib.import_module("ray.serve")
     except ImportError:
-        raise StreamTTSError("bad_value", 'Ray Serve is not installed: pip install "ray[serve]" "protobuf<7"') from None
+        install = 'in the folder of streamtts: pip install --editable ".[ray]"'
+        raise StreamTTSError("bad_value", f"Ray Serve is not installed; {install}") from None
 
 
 def main() -> int:

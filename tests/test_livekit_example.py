@@ -12,17 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, APIConnectOptions, APIError, io
 from prometheus_client.parser import text_string_to_metric_families
 
 import streamtts
 from streamtts import Settings, serve
 from streamtts.audio import pcm16
 from streamtts.server import ServerHandle
-
-pytest.importorskip("livekit.agents", reason="pip install livekit-agents")
-
-from livekit import rtc
-from livekit.agents import Agent, AgentSession, APIConnectOptions, APIError, io
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "livekit_tts.py"
 WORDS = ["Here", " is", " one.", " Here", " is another!"]

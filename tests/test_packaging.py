@@ -19,12 +19,18 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+UNLOCKED = {"ray"}  # extras that the lock leaves out on purpose; pyproject.toml says why
 PYTHONS = ("3.11.2", "3.12.1", "3.13.0")  # Debian 12's, and the others that requires-python lets in
 
 
 def declared() -> list[Requirement]:
-    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    """What pyproject.toml asks for, as far as the lock holds it."""
+    extras = [line for name in locked_extras() for line in PROJECT["optional-dependencies"][name]]
     return [Requirement(line) for line in PROJECT["dependencies"] + extras]
+
+
+def locked_extras() -> list[str]:
+    return [name for name in PROJECT["optional-dependencies"] if name not in UNLOCKED]
 
 
 def pins(python: str) -> dict[str, str]:
@@ -64,6 +70,21 @@ def test_lock_is_exact_and_names_no_host_and_no_path():
     for line in LOCK:
         assert re.match(r"[a-z0-9-]+==[a-zA-Z0-9.]+( ;|$)", line), line
         assert not re.search(r"://|@|^-|\.whl", line), line
+
+
+def test_the_lock_is_made_of_every_extra_but_those_left_out_on_purpose():
+    named = re.findall(r"--extra (\w+)", (ROOT / ".ci/lock.sh").read_text())
+    assert named == locked_extras()
+    assert set(PROJECT["optional-dependencies"]) >= UNLOCKED
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_ray_is_not_in_the_lock_and_moves_nothing_else_than_protobuf(python):
+    pinned = pins(python)
+    assert "ray" not in pinned
+    wanted = [Requirement(line) for line in PROJECT["optional-dependencies"]["ray"]]
+    moved = [r.name for r in wanted if r.name in pinned and not r.specifier.contains(pinned[r.name])]
+    assert moved == ["protobuf"]
 
 
 def test_conda_installs_the_same_lock_and_package():

@@ -1,4 +1,4 @@
-"""Two replicas of the embedded model on a local Ray. Runs where ``ray[serve]`` is installed."""
+"""Two replicas of the embedded model on a local Ray. Runs where the extra ``ray`` is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from streamtts.client import AsyncClient, Client, get_json
 from streamtts.client_session import AsyncSession
 from streamtts.limits import Limits
 
-ray = pytest.importorskip("ray", reason="pip install ray[serve]")
+ray = pytest.importorskip("ray", reason="pip install --editable '.[ray]'")
 pytestmark = pytest.mark.slow
 
 LONG = "This sentence is said again and again, so that there is more. " * 30
