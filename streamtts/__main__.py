@@ -1,9 +1,10 @@
-"""The command line: ``streamtts say | serve | voices | doctor``. Subcommands are thin; the work is in the modules."""
+"""The command line: ``streamtts say | serve | voices | doctor | bench | tune``. The work is in the modules."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from .errors import StreamTTSError
 from .model_arguments import add_precision
+from .settings import Settings
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 # Subcommands with a parser of their own: module, what it does. Listed where the module is installed.
@@ -52,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="streamtts", description="Streaming speech from Chatterbox Turbo: hear it while it is being made."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_say(commands.add_parser("say", help="speak a text and show what it cost"))
+    raw = argparse.RawDescriptionHelpFormatter
+    _add_say(commands.add_parser("say", help="speak a text and show what it cost", formatter_class=raw))
     _add_serve(commands.add_parser("serve", help="run the WebSocket server"))
     _add_voices(commands.add_parser("voices", help="list, add or remove voices"))
     for name, does in _own_parsers().items():
@@ -81,10 +84,24 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", default="default")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--preset", metavar="NAME", help="settings kept by `streamtts tune`, or a TOML file")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, by name")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, listed below")
+    parser.epilog = _settings_list()
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
     _add_connection(parser)
     parser.set_defaults(run=lambda options: say.run(_with_preset(options)))
+
+
+def _settings_list() -> str:
+    """Every setting on a line: name, default, range, what it does."""
+    lines = ["settings:"]
+    for f in dataclasses.fields(Settings):
+        meta = f.metadata
+        default = "the checkpoint's" if f.default is None else str(f.default).lower()
+        span = ", ".join(meta.get("choices", ("true", "false")))
+        if "low" in meta:
+            span = f"{meta['low']} to {meta['high']} {meta['unit']}".strip()
+        lines.append(f"  {f.name} = {default} ({span})\n      {meta['help']}")
+    return "\n".join(lines)
 
 
 def _with_preset(options: argparse.Namespace) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from streamtts import serve
+from streamtts import Settings, serve
 from streamtts.__main__ import main
 from streamtts.client import Client
 from streamtts.server import ServerHandle
@@ -130,6 +131,15 @@ def test_help_names_the_commands(capsys):
     shown = capsys.readouterr().out
     for command in ("say", "serve", "voices", "doctor"):
         assert command in shown
+
+
+def test_help_of_say_lists_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        main(["say", "--help"])
+    shown = capsys.readouterr().out
+    for setting in dataclasses.fields(Settings):
+        assert f"  {setting.name} = " in shown
+        assert setting.metadata["help"] in shown
 
 
 def test_serve_on_a_taken_port_is_said_clearly(capsys):
