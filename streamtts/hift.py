@@ -5,6 +5,9 @@ reach around one recurrent thing, the phase of the sine source. So it can be str
 convolution keeps the inputs its next output still needs, every residual is delayed until its branch arrives, and
 phase and noise of the source are keyed to the absolute sample. Each layer here is the streaming form of one stock
 layer and uses that layer's weights; the state lives in the objects of one utterance, never on the shared module.
+
+What this costs is delay: a sample comes when all the mel within HiFT's reach has. ``decoder`` need not wait so long: it
+lets a fork of the stream finish a chunk on a guess of the mel that is missing.
 """
 
 from __future__ import annotations
