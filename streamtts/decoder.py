@@ -21,6 +21,7 @@ from .errors import ModelFailed
 from .hift import HiftStream
 from .noise import NoiseTape
 from .s3gen import WindowDecoder, decode_tokens
+from .schedule import Pace, adaptive_stops, chunk_stops
 from .settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_FRAME, SAMPLES_PER_TOKEN, Settings
 from .watermark import HOLD_BACK, WatermarkStream
 
@@ -51,20 +52,6 @@ class Decoded:
     is_last: bool
 
 
-def chunk_stops(settings: Settings) -> Iterator[int]:
-    """The chunk schedule: cumulative token counts at which audio is handed out.
-
-    ``first_chunk_tokens``, then ``tokens_per_chunk`` growing by ``chunk_growth`` up to ``max_chunk_tokens`` (or to
-    ``tokens_per_chunk`` where that is the larger).
-    """
-    stop, size = settings.first_chunk_tokens, float(settings.tokens_per_chunk)
-    cap = max(settings.max_chunk_tokens, settings.tokens_per_chunk)
-    while True:
-        yield stop
-        stop += int(min(size, cap))
-        size = min(size * settings.chunk_growth, cap)
-
-
 class Decoder:
     """Feeds tokens to a policy, marks what comes back, and cuts it into chunks on token boundaries.
 
@@ -77,8 +64,6 @@ class Decoder:
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool = False) -> None:
         self.tokens: list[int] = []
-        self._stops = iter(()) if one_shot else chunk_stops(settings)
-        self._stop = next(self._stops, None)
         self._done = 0  # tokens handed out as audio
         voice = voice.cut(settings.prompt_seconds)
         isolated = settings.policy == "none" and not one_shot
@@ -87,21 +72,27 @@ class Decoder:
         self._ahead = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0  # tokens the mark looks ahead
         self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
         self._seams: list[int] = []
+        self._needs = self._policy.needs + self._ahead
+        self._pace = Pace(self._needs)
+        stops = adaptive_stops(settings, self._pace) if settings.adaptive_chunks else chunk_stops(settings)
+        self._stops = iter(()) if one_shot else stops
+        self._stop = next(self._stops, None)
 
-    def feed(self, tokens: Iterable[int], last: bool = False) -> Iterator[Decoded]:
+    def feed(self, tokens: Iterable[int], last: bool = False, t3_ms: float = 0.0) -> Iterator[Decoded]:
         """Take tokens; yield every chunk that they complete.
 
         Args:
             tokens: The next speech tokens, ids below 6561.
             last: No token follows: the rest is flushed.
+            t3_ms: What all tokens so far cost; an adaptive schedule reckons with it.
 
         Raises:
             ModelFailed: S3Gen, HiFT or the watermarker raised.
         """
         self.tokens.extend(tokens)
         n = len(self.tokens)
-        needs = self._policy.needs + self._ahead
-        while self._stop is not None and n >= self._stop + needs and not (last and n == self._stop):
+        self._pace.tokens(n, t3_ms)
+        while self._stop is not None and n >= self._stop + self._needs and not (last and n == self._stop):
             yield self._chunk(self._stop, last=False)
             self._stop = next(self._stops, None)
         if last and n > self._done:
@@ -124,6 +115,7 @@ class Decoder:
         self._seams += seams
         inside, self._seams = [s for s in self._seams if s < end], [s for s in self._seams if s >= end]
         stage_ms = {name: (b - a) * 1e3 for name, (a, b) in zip(STAGES, pairwise(marks), strict=True)}
+        self._pace.chunk(stop - self._done, sum(stage_ms.values()))
         decoded = Decoded(samples.numpy(), (self._done, stop), tuple(inside), stage_ms, last)
         self._done = stop
         return decoded

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,17 @@ from .limits import Limits
 from .loader import Model
 from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
 from .playback import PlaybackMeter
+from .schedule import Prebuffer
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from .t3 import START, speech_tokens
 from .tail import TailGuard
 from .text import Pause, Piece, script
 from .voices import DEFAULT_VOICE, Voice
 
+logger = logging.getLogger(__name__)
+
 _QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
+_TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
 _TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
 
 
@@ -129,6 +134,8 @@ class Stream:
         )
         self._source, self._cancel, self._threads = source, threading.Event(), model.threads
         self._silence_token = model.architecture.silence_token
+        self._model, self._held = model, list[AudioChunk]()
+        self._prebuffer = Prebuffer(source.expected_tokens, model.rtf) if settings.prebuffer else None
         self._chunks = self._run(Decoder(model, voice, settings, one_shot))
 
     @property
@@ -150,7 +157,7 @@ class Stream:
         return Utterance(samples, self.tokens, [s for c in chunks for s in c.seams], self.stats)
 
     def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
-        began, t3_before = time.perf_counter(), 0.0
+        began, t3_before, index = time.perf_counter(), 0.0, 0
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         batches = self._source.batches()
@@ -161,7 +168,7 @@ class Stream:
                 if self._cancel.is_set():
                     return
                 self.tokens += tokens
-                for d in decoder.feed(as_speech(tokens, self._silence_token), last):
+                for d in decoder.feed(as_speech(tokens, self._silence_token), last, self._source.ms):
                     if self._cancel.is_set():
                         return
                     silence(d.samples, d.tokens[0], self.tokens)
@@ -170,7 +177,7 @@ class Stream:
                     elapsed_ms = (time.perf_counter() - began) * 1e3
                     chunk = AudioChunk(
                         d.samples,
-                        self.stats.chunks,
+                        index,
                         d.tokens[0] * SAMPLES_PER_TOKEN,
                         d.tokens,
                         d.seams,
@@ -178,11 +185,35 @@ class Stream:
                         elapsed_ms,
                         d.is_last,
                     )
-                    self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
-                    self.stats.add(chunk)
-                    yield chunk
+                    index += 1
+                    for ready in self._released(chunk):
+                        self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
+                        self.stats.add(ready)
+                        yield ready
+            self._remember_speed()
         finally:
             batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
+
+    def _released(self, chunk: AudioChunk) -> list[AudioChunk]:
+        """The chunks that may be played now: this one, or with ``prebuffer`` those held back so far, or none yet."""
+        if self._prebuffer is None:
+            return [chunk]
+        self._held.append(chunk)
+        if not self._prebuffer.may_start(chunk.elapsed_ms, chunk.tokens[1], chunk.is_last):
+            return []
+        released = [replace(held, elapsed_ms=chunk.elapsed_ms) for held in self._held]
+        self._prebuffer = None
+        return released
+
+    def _remember_speed(self) -> None:
+        """For the next utterance's prebuffer; and say so, once, where this machine cannot keep up."""
+        if self.stats.rtf and self.stats.rtf > 1 and not self.settings.prebuffer and not (self._model.rtf or 0) > 1:
+            logger.warning(
+                "slower than real time (RTF %.2f): playback will have gaps; policy='cached', precision='int8' or a "
+                "shorter prompt_seconds are faster, prebuffer=True starts late enough to play through",
+                self.stats.rtf,
+            )
+        self._model.rtf = self.stats.rtf
 
 
 class _TokenSource:
@@ -192,13 +223,19 @@ class _TokenSource:
         tokens: The tokens but for the tail.
         tail: Tokens known in advance to end the utterance, at least one.
         text_chars: Length of the text they speak.
+        expected_tokens: How many there will be, about.
         guards: Of the pieces of text begun so far.
     """
 
     def __init__(
-        self, tokens: Iterator[int], tail: list[int], text_chars: int, guards: Sequence[TailGuard] = ()
+        self,
+        tokens: Iterator[int],
+        tail: list[int],
+        text_chars: int,
+        expected_tokens: int,
+        guards: Sequence[TailGuard] = (),
     ) -> None:
-        self.text_chars, self.ms = text_chars, 0.0
+        self.text_chars, self.expected_tokens, self.ms = text_chars, expected_tokens, 0.0
         self._tokens, self._tail, self._guards = tokens, tail, guards
 
     @property
@@ -293,7 +330,8 @@ def stream_text(model: Model, text: str, voice_name: str, settings: Settings, on
     steps = script(model.tts.tokenizer, text)
     tail = [model.architecture.silence_token] * _TAIL_TOKENS
     guards: list[TailGuard] = []
-    source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), guards)
+    expected = round(len(text) * _TOKENS_PER_CHARACTER)
+    source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), expected, guards)
     return Stream(model, voice, settings, source, one_shot)
 
 
@@ -306,7 +344,7 @@ def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, setting
             field="tokens",
             allowed=f"0 to {START - 1}",
         )
-    source = _TokenSource(iter(ids[:-1]), ids[-1:], 0)
+    source = _TokenSource(iter(ids[:-1]), ids[-1:], 0, len(ids))
     return Stream(model, model.voice(voice_name), settings, source, one_shot)
 
 

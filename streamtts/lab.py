@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .audio import Samples, crossfade_gains
-from .decoder import chunk_stops
 from .hift import HiftStream
 from .noise import NoiseTape
 from .s3gen import decode_tokens
+from .schedule import chunk_stops
 from .settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, CrossfadeShape, Settings
 
 if TYPE_CHECKING:

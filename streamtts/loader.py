@@ -57,6 +57,7 @@ class Model:
         gpt2: T3's backbone with a static cache, over the same weights.
         vocoder_lag_tokens: HiFT's reach to the right in whole tokens: what it holds back until later mel arrives.
         threads: PyTorch threads per stage on the CPU: one where an operation is too small to share.
+        rtf: Real-time factor of the last utterance; None before the first.
         clips: Folder of the reference clips that are voices besides the built-in one.
     """
 
@@ -70,6 +71,7 @@ class Model:
     vocoder_lag_tokens: int
     threads: int
     clips: VoiceFolder
+    rtf: float | None = None
     _voices: dict[str, Voice] = field(default_factory=dict)
     _clip_voices: dict[str, tuple[tuple[int, int], Voice]] = field(default_factory=dict)  # by name: file state, voice
     _fingerprint: str = ""

@@ -167,7 +167,7 @@ def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -
 
 def schedule(settings: Settings, total: int, hold_back: int) -> list[int]:
     """Token positions at which chunks begin and end, as `decoder.Decoder` cuts an utterance of `total` tokens."""
-    from .decoder import chunk_stops
+    from .schedule import chunk_stops
 
     bounds = [0]
     for stop in chunk_stops(settings):

@@ -50,6 +50,13 @@ class Settings:
     chunk_growth: float = _number(1.25, 1.0, 4.0, "x", "each later chunk is this much longer than the last", 0.05)
     max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks stop growing here")
 
+    adaptive_chunks: bool = field(
+        default=False, metadata={"help": "fit later chunks to the measured speed and the player's buffer instead"}
+    )
+    prebuffer: bool = field(
+        default=False, metadata={"help": "on a machine slower than real time, start late enough to play without a gap"}
+    )
+
     # How S3Gen sees what surrounds a chunk.
     policy: Policy = _choice("window", get_args(Policy), "what S3Gen sees around a chunk")
     left_context_tokens: int = _number(50, 0, 1000, "tokens", "earlier tokens decoded again with every chunk")

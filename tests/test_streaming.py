@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import streamtts
 from streamtts import Settings, StreamTTSError
-from streamtts.decoder import chunk_stops
 from streamtts.hift import HiftStream
 from streamtts.noise import NoiseTape
 from streamtts.s3gen import FLOW_NOISE, WindowDecoder, decode_tokens, prompt_noise
+from streamtts.schedule import chunk_stops
 from streamtts.seams import null_test_db
 from streamtts.settings import SAMPLES_PER_TOKEN
 
