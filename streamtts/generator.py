@@ -209,7 +209,7 @@ class Stream:
         """For the next utterance's prebuffer; and say so, once, where this machine cannot keep up."""
         if self.stats.rtf and self.stats.rtf > 1 and not self.settings.prebuffer and not (self._model.rtf or 0) > 1:
             logger.warning(
-                "slower than real time (RTF %.2f): playback will have gaps; policy='cached', precision='int8' or a "
+                "slower than real time (RTF %.2f): playback will have gaps; policy='cached', flow_steps=1 or a "
                 "shorter prompt_seconds are faster, prebuffer=True starts late enough to play through",
                 self.stats.rtf,
             )
