@@ -181,12 +181,12 @@ def run(
         precisions: In which ours run.
         rounds: Counted, after one that is not.
         cold: Also run every algorithm in a process of its own, for its first utterance and its peak of memory.
-        lengths: Of audio (s) to measure growth at; none: growth is not measured.
+        lengths: Of audio (s) to measure growth at, in the last precision; none: growth is not measured.
 
     Returns:
         The part of the report on this checkpoint; what was not measured is None.
     """
-    rows, growing = entries(names, precisions), entries(GROWING, precisions) if lengths else []
+    rows, growing = entries(names, precisions), entries(GROWING, precisions[-1:]) if lengths else []
     spoken: dict[str, list[Utterance]] = {row.name: [] for row in rows}
     growth: list[dict[str, Any]] = []
     described, device, apart = "", "", 0
@@ -432,7 +432,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-cold", action="store_true", help="no process per algorithm: neither cold nor memory")
     parser.add_argument(
         "--growth", nargs="*", type=float, metavar="SECONDS",
-        help="also what a second of audio costs in utterances of these lengths (default 10 30 60 180)",
+        help="also what a second of audio costs in utterances of these lengths (default 10 30 60 180), in the last "
+        "of the precisions",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report here")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it here, as PNG")
