@@ -113,7 +113,7 @@ def parallel(model: Any, options: argparse.Namespace) -> None:
     for name, run in runs.items():
         save(options, f"timeline_{name}", plots.timeline(run, title=name, until_ms=end))
     settings = streamtts.Settings()
-    lag = model.vocoder_lookahead(settings)
+    lag = model.vocoder_lag_tokens
     costs = pipeline.fit_costs(made["serial"], settings, lag)
     print("costs in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in vars(costs).items()))
     for buffer_ms in (0, 200):

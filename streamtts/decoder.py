@@ -72,11 +72,20 @@ class Decoder:
         self._ahead = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0  # tokens the mark looks ahead
         self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
         self._seams: list[int] = []
-        self._needs = self._policy.needs + self._ahead
-        self._pace = Pace(self._needs)
+        self._pace = Pace(self.needs)
         stops = adaptive_stops(settings, self._pace) if settings.adaptive_chunks else chunk_stops(settings)
         self._stops = iter(()) if one_shot else stops
         self._stop = next(self._stops, None)
+
+    @property
+    def needs(self) -> int:
+        """Tokens after the next chunk that must have arrived before it is decoded."""
+        return self._policy.needs + self._ahead
+
+    @property
+    def first_tokens(self) -> int:
+        """Tokens that the first chunk waits for; 0 where there is one chunk only."""
+        return self._stop + self.needs if self._stop and not self._done else 0
 
     def feed(self, tokens: Iterable[int], last: bool = False, t3_ms: float = 0.0) -> Iterator[Decoded]:
         """Take tokens; yield every chunk that they complete.
@@ -92,8 +101,9 @@ class Decoder:
         self.tokens.extend(tokens)
         n = len(self.tokens)
         self._pace.tokens(n, t3_ms)
-        while self._stop is not None and n >= self._stop + self._needs and not (last and n == self._stop):
+        while self._stop is not None and n >= self._stop + self.needs and not (last and n == self._stop):
             yield self._chunk(self._stop, last=False)
+            self._pace.needs = self.needs
             self._stop = next(self._stops, None)
         if last and n > self._done:
             yield self._chunk(n, last=True)
@@ -124,22 +134,26 @@ class Decoder:
 class _Continuous:
     """One mel decoder and one vocoder run through the whole utterance (policies ``window`` and ``cached``).
 
-    HiFT's reach to the right would delay every chunk (Turbo: 400 ms), though its far end hardly matters. So a copy of
-    the vocoder finishes a chunk on ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond them; the
-    vocoder itself goes on from where the copy was made, and takes over with a short fade.
+    HiFT's reach to the right would delay the first sound (Turbo: 400 ms), though its far end hardly matters. So a copy
+    of the vocoder finishes the first chunk on ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond
+    them; the vocoder itself goes on from where the copy was made, and takes over with a short fade. Later chunks wait.
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
         policy = CachedDecoder if settings.policy == "cached" and not one_shot else WindowDecoder
         self.mel: WindowDecoder | CachedDecoder = policy(model.tts.s3gen, voice, settings)
         self.hift = HiftStream(model.tts.s3gen.mel2wav, settings.seed)
-        self.lookahead = model.vocoder_lookahead(settings)
-        self.guessed_frames = (model.vocoder_lag_tokens - self.lookahead) * FRAMES_PER_TOKEN
+        self.lag = model.vocoder_lag_tokens
+        self.lookahead = min(settings.vocoder_lookahead_tokens, self.lag)  # of the next chunk
         self.hold_back = policy.hold_back_tokens(settings)
-        self.needs = self.lookahead + self.hold_back
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
         self.vocoded = self.done = 0  # samples that came from the vocoder, that were handed out
         self.guess = torch.zeros(0)  # of the samples after ``done``, by the copy
+
+    @property
+    def needs(self) -> int:
+        """Tokens after the next chunk that must have arrived before it can be decoded."""
+        return self.lookahead + self.hold_back
 
     def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
         """Audio up to token ``stop`` or a little past it, and the seams where this pass takes over.
@@ -155,6 +169,7 @@ class _Continuous:
         n = min(len(self.trim_fade), len(audio))
         audio[:n] *= self.trim_fade[:n]
         self.trim_fade = self.trim_fade[n:]
+        self.lookahead = self.lag
         marks.append(time.perf_counter())
         return audio, sorted(seams)
 
@@ -163,9 +178,9 @@ class _Continuous:
         begin = self.vocoded
         audio = self.hift.push(mel, last)
         self.vocoded += len(audio)
-        guessing = self.guessed_frames > 0 and not last
+        guessing = self.lookahead < self.lag and not last
         if guessing:
-            held = mel[:, :, -1:].expand(-1, -1, self.guessed_frames + 1)
+            held = mel[:, :, -1:].expand(-1, -1, (self.lag - self.lookahead) * FRAMES_PER_TOKEN + 1)
             audio = torch.cat([audio, self.hift.fork().push(held)])
         audio = audio[self.done - begin :]
         n = min(len(self.guess), len(audio))

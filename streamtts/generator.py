@@ -161,8 +161,10 @@ class Stream:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         batches = self._source.batches()
+        first_heard = threading.Event()
         if self.settings.parallel:
-            batches = _in_thread(batches)
+            # Where the stages share cores, T3 running ahead would only delay the first sound.
+            batches = _in_thread(batches, decoder.first_tokens if self._threads > 1 else 0, first_heard)
         try:
             for tokens, last in batches:
                 if self._cancel.is_set():
@@ -186,6 +188,7 @@ class Stream:
                         d.is_last,
                     )
                     index += 1
+                    first_heard.set()
                     for ready in self._released(chunk):
                         self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
                         self.stats.add(ready)
@@ -376,8 +379,16 @@ def _speak(
         yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
 
 
-def _in_thread(batches: Generator[tuple[list[int], bool], None, None]) -> Generator[tuple[list[int], bool], None, None]:
-    """Run a token source in a thread of its own, a bounded queue ahead of the decoder."""
+def _in_thread(
+    batches: Generator[tuple[list[int], bool], None, None], first: int, first_heard: threading.Event
+) -> Generator[tuple[list[int], bool], None, None]:
+    """Run a token source in a thread of its own, a bounded queue ahead of the decoder.
+
+    Args:
+        batches: The source.
+        first: After so many tokens it waits for ``first_heard``; 0: it does not wait.
+        first_heard: Set when the first chunk is ready.
+    """
     ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
     stop = threading.Event()
 
@@ -388,8 +399,10 @@ def _in_thread(batches: Generator[tuple[list[int], bool], None, None]) -> Genera
 
     def work() -> None:
         try:
-            for batch in batches:
+            for n, batch in enumerate(batches, start=1):
                 put(batch)
+                while n == first and not first_heard.wait(0.1) and not stop.is_set():
+                    pass
                 if stop.is_set():
                     return
         except BaseException as e:

@@ -29,7 +29,7 @@ from .hift import fold_weight_norm, lag_samples
 from .hub import OTHER_FILES, REPOSITORIES, S3GEN_FILE, T3_FILES, engine_of, missing_files, repository_of, snapshot
 from .precision import HALVES, Choice, Precision, choose, converted, large_linears, replace_linears
 from .quiet import aloud, quiet
-from .settings import SAMPLES_PER_TOKEN, Settings
+from .settings import SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
 from .weights import check_memory, fill
 
@@ -82,10 +82,6 @@ class Model:
         """Names of the voices that can be asked for, the built-in one first; clips are found as they are added."""
         names = sorted({*self._voices, *self.clips.names()})
         return sorted(names, key=lambda name: name != DEFAULT_VOICE)
-
-    def vocoder_lookahead(self, settings: Settings) -> int:
-        """Tokens of mel after a chunk that HiFT waits for: no more than it can see."""
-        return min(settings.vocoder_lookahead_tokens, self.vocoder_lag_tokens)
 
     def voice(self, name: str = DEFAULT_VOICE) -> Voice:
         """A voice by name. The first use of a clip makes its conditionals, or reads them from the cache.

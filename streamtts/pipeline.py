@@ -98,10 +98,15 @@ class Costs:
     hift_token_ms: float  # each token heard
 
 
+def hold_back(settings: Settings, start: int, lag_tokens: int) -> int:
+    """Tokens that policy ``window`` waits for after the chunk that begins at `start`; HiFT guesses after the first."""
+    lookahead = max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN))
+    return lookahead + (lag_tokens if start else min(settings.vocoder_lookahead_tokens, lag_tokens))
+
+
 def rendered_tokens(settings: Settings, start: int, stop: int, total: int, lag_tokens: int) -> int:
     """Tokens that a pass of policy ``window`` renders for the chunk `start` to `stop` of an utterance of `total`."""
-    hold_back = max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN))
-    return min(stop + hold_back + lag_tokens, total) - max(0, start - settings.left_context_tokens)
+    return min(stop + hold_back(settings, start, lag_tokens), total) - max(0, start - settings.left_context_tokens)
 
 
 def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int) -> Costs:
@@ -110,7 +115,7 @@ def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int)
     Args:
         chunks: Three or more, of policy ``window``.
         settings: Those that the stream was made with.
-        lag_tokens: ``model.vocoder_lookahead(settings)``.
+        lag_tokens: ``model.vocoder_lag_tokens``.
 
     Raises:
         ValueError: fewer than three chunks: nothing tells the cost of a call from the cost of a token.
@@ -147,12 +152,11 @@ def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -
     With `Settings.parallel` T3 goes on while S3Gen works, as if each had a core to itself; otherwise it waits. Costs
     measured on a busy machine already hold what the two take from each other.
     """
-    hold_back = max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN)) + lag_tokens
     spans: list[Span] = []
     times: list[tuple[float, int]] = []
     known, t3_at, free_at = 0, 0.0, 0.0  # tokens made; when T3 and S3Gen are free again
-    for k, (start, stop) in enumerate(pairwise(schedule(settings, total, hold_back))):
-        wanted = min(stop + hold_back, total)
+    for k, (start, stop) in enumerate(pairwise(schedule(settings, total, lag_tokens))):
+        wanted = min(stop + hold_back(settings, start, lag_tokens), total)
         began = t3_at if settings.parallel else max(t3_at, free_at)
         t3_at = began + (wanted - known) * costs.t3_token_ms + (costs.t3_first_ms if k == 0 else 0.0)
         known = wanted
@@ -165,13 +169,13 @@ def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -
     return Run(tuple(spans), tuple(times), parallel=False)  # T3's spans are exact here, whatever runs beside them
 
 
-def schedule(settings: Settings, total: int, hold_back: int) -> list[int]:
+def schedule(settings: Settings, total: int, lag_tokens: int) -> list[int]:
     """Token positions at which chunks begin and end, as `decoder.Decoder` cuts an utterance of `total` tokens."""
     from .schedule import chunk_stops
 
     bounds = [0]
     for stop in chunk_stops(settings):
-        if stop + hold_back > total or stop >= total:
+        if stop + hold_back(settings, bounds[-1], lag_tokens) > total or stop >= total:
             break
         bounds.append(stop)
     return [*bounds, total]
@@ -186,7 +190,7 @@ def largest_growth(
         costs: From `fit_costs`.
         settings: The rest of the schedule.
         total: Tokens of the utterance; longer ones meet larger chunks.
-        lag_tokens: ``model.vocoder_lookahead(settings)``.
+        lag_tokens: ``model.vocoder_lag_tokens``.
         allowed_ms: Shortfall let pass, such as the player's buffer.
     """
     safe = None

@@ -63,7 +63,7 @@ class Settings:
     prompt_seconds: float = _number(10, 1, 10, "s", "of the voice clip that S3Gen decodes with: less is faster", 0.5)
     lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens a chunk waits for before it is decoded")
     vocoder_lookahead_tokens: int = _number(
-        3, 0, 10, "tokens", "mel after a chunk that HiFT waits for; what it sees beyond, it guesses"
+        3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; what it sees beyond, it guesses"
     )
     flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel: one takes half the time")
     crossfade_ms: float = _number(40, 0, 200, "ms", "length of the blend where a chunk was rendered twice", 10)
