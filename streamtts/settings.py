@@ -65,7 +65,7 @@ class Settings:
     vocoder_lookahead_tokens: int = _number(
         3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; what it sees beyond, it guesses"
     )
-    flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel: one takes half the time")
+    flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel; some checkpoints manage with one")
     crossfade_ms: float = _number(40, 0, 200, "ms", "length of the blend where a chunk was rendered twice", 10)
     crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the blend")
 

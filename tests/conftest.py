@@ -11,9 +11,13 @@ os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 # One thread: mini computes so little per call that threads of one call mostly wait for each other.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
+import hypothesis
 import numpy as np
 import pytest
 from hearing import Listener
+
+hypothesis.settings.register_profile("streamtts", deadline=None)  # timings are never asserted
+hypothesis.settings.load_profile("streamtts")
 
 
 @pytest.fixture(scope="session")

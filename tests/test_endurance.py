@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 import streamtts
-from streamtts import Settings, cached, s3gen
+from streamtts import Settings, cached
 from streamtts.decoder import Decoder
 
 

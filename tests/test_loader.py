@@ -44,7 +44,7 @@ def test_the_whole_model_passes_through_stock_generate(model, hear):
 
 
 def test_describe_is_one_line(model):
-    assert describe(model).startswith("mini on cpu: T3 6 layers")
+    assert describe(model).startswith("mini on cpu: T3 4 layers")
     assert "\n" not in describe(model)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import streamtts
 from streamtts.continuity import playback
-from streamtts.pipeline import Costs, fit_costs, largest_growth, measured, rendered_tokens, schedule, simulate
+from streamtts.pipeline import Costs, fit_costs, largest_growth, measured, schedule, simulate
 from streamtts.settings import Settings
 
 FAST = Costs(t3_first_ms=20, t3_token_ms=5, s3gen_call_ms=30, s3gen_token_ms=1, hift_token_ms=2)

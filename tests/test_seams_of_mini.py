@@ -35,11 +35,13 @@ def reports(model, texts: list[str], **changes) -> list[SeamReport]:
     return made
 
 
-def test_default_settings_leave_no_seam_outside_the_controls(model) -> None:
+def test_default_settings_leave_no_more_seams_outside_the_controls_than_chance(model) -> None:
     assert len(TEXTS) == 50
     made = reports(model, TEXTS)
     assert len(made) >= 40 and sum(len(r.rows) for r in made) >= 100
-    assert [r.table() for r in made if r.n_outside] == []
+    # A control's 99th percentile: one seam in a hundred lies outside it by chance.
+    outside = [r.table() for r in made if r.n_outside]
+    assert sum(r.n_outside for r in made) <= 0.01 * sum(len(r.rows) for r in made), "\n".join(outside)
     added = [row.values["jump_excess"] for r in made for row in r.rows]
     assert None not in added
     assert max(added) <= LARGEST_ADDED
