@@ -23,7 +23,7 @@ from streamtts.client import Client
 from streamtts.server import ServerHandle
 
 COMMAND = [sys.executable, "-m", "streamtts"]
-LONG = "This sentence is said again and again, so that there is always more to come. " * 30
+LONG = "This sentence is said again and again, so that there is always more to come. " * 62
 PATIENCE_S = 300
 
 
