@@ -32,7 +32,7 @@ from streamtts.server import ServerHandle
 from streamtts.telemetry import JsonLines
 
 TEXT = "Every chunk is sent as soon as it has been decoded."
-LONG = "This sentence is said again and again, so that there is always more to come. " * 62
+LONG = "This sentence is said again and again, so that there is always more to come. " * 30
 PATIENCE_S = 120.0  # for one frame, on a machine that does other things, too
 
 
