@@ -175,7 +175,7 @@ def test_cancel_sends_no_audio_afterwards(server, path):
 def test_cancel_of_a_queued_request_is_answered_without_audio(model):
     with serve(model, port=0, limits=Limits(places=1)) as server, open_socket(server) as first:
         first.send(json.dumps({"text": LONG, "first_chunk_tokens": 250}))
-        assert eventually(lambda: server.health()["answers"] == 1)
+        assert eventually(lambda: server.health()["synthesising"] == 1)
         with open_socket(server) as second:
             second.send(json.dumps({"text": "I wait."}))
             assert eventually(lambda: server.health()["waiting"] == 1)
