@@ -28,10 +28,11 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from .bench_algorithms import ALGORITHMS, PROTOTYPE, TAIL_TOKENS, Stages, synchronise
+from .bench_algorithms import ALGORITHMS, PROTOTYPE, Stages, synchronise
 from .bench_report import table
 from .clips import cache_folder
 from .errors import StreamTTSError
+from .generator import TAIL_TOKENS
 from .hub import missing_files
 from .loader import Model, describe, load
 from .random_checkpoint import Size, ban_stop, write_checkpoint
@@ -391,7 +392,7 @@ def random_folder(what: str) -> str:
             "bad_value", f"--random takes {', '.join(allowed)}; not {what!r}", field="random", allowed=allowed
         )
     size: Size = what  # type: ignore[assignment]
-    folder = cache_folder().parent / "random" / size
+    folder = cache_folder("random") / size
     if not folder.is_dir() or missing_files(folder):
         _say(f"writing a {size} checkpoint with random weights to {folder}; delete it when you are done")
         part = folder.with_suffix(".part")  # a folder that is there is whole

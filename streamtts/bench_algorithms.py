@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ import numpy as np
 import torch
 
 from .audio import Samples
-from .generator import stream
-from .loader import SHARED_WIDTH, Model
+from .generator import TAIL_TOKENS, stream
+from .loader import Model
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .t3 import STOP, logits_processors
 
-TAIL_TOKENS = 3  # of silence, at the end of every utterance
 PROTOTYPE_CHUNK = 10  # tokens
 CONTEXT_CHUNK, CONTEXT_TOKENS = 25, 50  # chatterbox-streaming's own defaults
 CONTEXT_FADE = 480  # samples, 20 ms; likewise
@@ -66,7 +64,7 @@ def stock(render: Render) -> Algorithm:
 
     @torch.inference_mode()
     def speak(model: Model, text: str, settings: Settings, stages: Stages) -> Iterator[Samples]:
-        torch.set_num_threads(_threads(model))
+        torch.set_num_threads(model.threads)
         yield from render(model, _timed(_said(model, text, settings), stages), stages)
 
     return Algorithm(speak)
@@ -162,11 +160,6 @@ def _timed(tokens: Iterator[int], stages: Stages) -> Iterator[int]:
         if token is None:
             return
         yield token
-
-
-def _threads(model: Model) -> int:
-    """As many threads as serve the stock modules best: one where an operation is too small to share."""
-    return 1 if model.architecture.t3.hidden_size < SHARED_WIDTH else os.cpu_count() or 1
 
 
 PROTOTYPE = "prototype"

@@ -45,12 +45,12 @@ def voices_folder() -> Path:
     return Path(platformdirs.user_data_dir("streamtts")) / "voices"
 
 
-def cache_folder() -> Path:
-    """Where conditionals are kept: ``STREAMTTS_CACHE``, else the user's cache folder."""
+def cache_folder(kind: str = "voices") -> Path:
+    """Where things of a kind are kept, conditionals by default: ``STREAMTTS_CACHE``, else the user's cache folder."""
     import platformdirs
 
     chosen = os.environ.get("STREAMTTS_CACHE")
-    return (Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("streamtts"))) / "voices"
+    return (Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("streamtts"))) / kind
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ class Decoder:
     @property
     def first_tokens(self) -> int:
         """Tokens that the first chunk waits for; 0 where there is one chunk only."""
-        return self._stop + self.needs if self._stop and not self._done else 0
+        return self._stop + self.needs if self._stop else 0
 
     def feed(self, tokens: Iterable[int], last: bool = False, t3_ms: float = 0.0) -> Iterator[Decoded]:
         """Take tokens; yield every chunk that they complete.
@@ -193,6 +193,19 @@ class _Continuous:
         return audio[:end]
 
 
+def isolated_mel(s3gen: Any, voice: Voice, tokens: list[int], settings: Settings, index: int) -> torch.Tensor:
+    """Mel (1, 80, 2n) of the ``index``-th chunk under policy ``none``: decoded alone, with noise of its own."""
+    frames = voice.prompt_mel.shape[1] + len(tokens) * FRAMES_PER_TOKEN
+    noise = NoiseTape(settings.seed, 1000 + index, channels=80).window(0, frames)
+    return decode_tokens(s3gen, voice, tokens, noise, settings.flow_steps)
+
+
+def isolated_audio(s3gen: Any, mel: torch.Tensor, settings: Settings, index: int) -> torch.Tensor:
+    """Samples (960n,) of that chunk: vocoded alone, with a source phase of its own."""
+    seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1)[0])
+    return HiftStream(s3gen.mel2wav, seed).push(mel, last=True)
+
+
 class _Isolated:
     """Policy ``none``: every chunk decoded alone by the whole stock chain, as the prototype did. It clicks.
 
@@ -211,12 +224,9 @@ class _Isolated:
     def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
         """Audio of the tokens up to ``stop``, with noise and phase of this chunk's own."""
         own = tokens[self.start : stop if last else stop + self.needs]
-        frames = self.voice.prompt_mel.shape[1] + len(own) * FRAMES_PER_TOKEN
-        noise = NoiseTape(self.settings.seed, 1000 + self.index, channels=80).window(0, frames)
-        mel = decode_tokens(self.s3gen, self.voice, own, noise, self.settings.flow_steps)
+        mel = isolated_mel(self.s3gen, self.voice, own, self.settings, self.index)
         marks.append(time.perf_counter())
-        seed = int(np.random.SeedSequence([self.settings.seed, self.index]).generate_state(1)[0])
-        audio = HiftStream(self.s3gen.mel2wav, seed).push(mel, last=True)
+        audio = isolated_audio(self.s3gen, mel, self.settings, self.index)
         if self.index == 0 or not self.overlap:
             fade = self.trim_fade[: len(audio)]
             audio[: len(fade)] *= fade

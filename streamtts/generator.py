@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
 _TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
-_TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
+TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,8 @@ class Stream:
         self._held.append(chunk)
         if not self._prebuffer.may_start(chunk.elapsed_ms, chunk.tokens[1], chunk.is_last):
             return []
-        released = [replace(held, elapsed_ms=chunk.elapsed_ms) for held in self._held]
-        self._prebuffer = None
-        return released
+        held, self._held, self._prebuffer = self._held, [], None
+        return [replace(waited, elapsed_ms=chunk.elapsed_ms) for waited in held]
 
     def _remember_speed(self) -> None:
         """For the next utterance's prebuffer; and say so, once, where this machine cannot keep up."""
@@ -331,7 +330,7 @@ def stream_text(model: Model, text: str, voice_name: str, settings: Settings, on
         )
     voice = model.voice(voice_name)
     steps = script(model.tts.tokenizer, text)
-    tail = [model.architecture.silence_token] * _TAIL_TOKENS
+    tail = [model.architecture.silence_token] * TAIL_TOKENS
     guards: list[TailGuard] = []
     expected = round(len(text) * _TOKENS_PER_CHARACTER)
     source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), expected, guards)

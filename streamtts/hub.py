@@ -14,6 +14,7 @@ PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.pt", "*.model"]
 T3_FILES = ("t3_turbo_v1.safetensors", "t3_nano_v1.safetensors")
 S3GEN_FILE = "s3gen_meanflow.safetensors"
 OTHER_FILES = (S3GEN_FILE, "ve.safetensors")
+MINI = Path(__file__).parent / "mini"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -32,6 +33,25 @@ def repository_of(checkpoint: str) -> str | None:
     if checkpoint in REPOSITORIES:
         return REPOSITORIES[checkpoint]
     return checkpoint if _REPOSITORY.fullmatch(checkpoint) else None
+
+
+def locate(checkpoint: str | Path | None) -> Path | str:
+    """What a checkpoint is, as :func:`streamtts.load` takes it: a folder, or the name of a Hugging Face repository.
+
+    Raises:
+        CheckpointError: It is neither.
+    """
+    if checkpoint is None or checkpoint == "mini":
+        return MINI
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir() and not (isinstance(checkpoint, str) and checkpoint in REPOSITORIES):
+        return folder
+    repository = repository_of(str(checkpoint))
+    if repository is None:
+        raise CheckpointError(
+            f"there is no checkpoint folder {str(checkpoint)!r}; give 'mini', 'turbo', 'nano' or a folder that exists"
+        )
+    return repository
 
 
 def engine_of(repository: str) -> str:

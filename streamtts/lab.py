@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .audio import Samples, crossfade_gains
-from .hift import HiftStream
-from .noise import NoiseTape
-from .s3gen import decode_tokens
+from .decoder import isolated_audio, isolated_mel
 from .schedule import chunk_stops
-from .settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, CrossfadeShape, Settings
+from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, CrossfadeShape, Settings
 
 if TYPE_CHECKING:
     from .loader import Model
@@ -102,13 +100,10 @@ class Overlap:
             return self._renderings[extra]
 
     def _render(self, index: int, tokens: list[int]) -> Samples:
-        """One chunk alone, with noise and phase of its own, as `decoder` does it under policy ``none``."""
-        s3gen, seed = self._model.tts.s3gen, self.settings.seed
-        frames = self._voice.prompt_mel.shape[1] + len(tokens) * FRAMES_PER_TOKEN
-        noise = NoiseTape(seed, 1000 + index, channels=80).window(0, frames)
-        mel = decode_tokens(s3gen, self._voice, tokens, noise, self.settings.flow_steps)
-        phase_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-        audio: Samples = HiftStream(s3gen.mel2wav, phase_seed).push(mel, last=True).numpy()
+        """One chunk alone, by what `decoder` does under policy ``none``."""
+        s3gen = self._model.tts.s3gen
+        mel = isolated_mel(s3gen, self._voice, tokens, self.settings, index)
+        audio: Samples = isolated_audio(s3gen, mel, self.settings, index).numpy()
         return audio
 
     def _fade_in(self, audio: Samples) -> None:

@@ -26,7 +26,7 @@ from .architecture import (
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
 from .hift import fold_weight_norm, lag_samples
-from .hub import OTHER_FILES, REPOSITORIES, S3GEN_FILE, T3_FILES, engine_of, missing_files, repository_of, snapshot
+from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .precision import HALVES, Choice, Precision, choose, converted, large_linears, replace_linears
 from .quiet import aloud, quiet
 from .settings import SAMPLES_PER_TOKEN
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MINI = Path(__file__).parent / "mini"
 SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
 ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
 
@@ -166,17 +165,10 @@ def load(
 
 def _find(checkpoint: str | Path | None) -> tuple[str, Path]:
     """Engine name and folder of what the caller asked for."""
-    if checkpoint is None or checkpoint == "mini":
-        return "mini", MINI
-    folder = Path(checkpoint).expanduser()
-    if folder.is_dir() and not (isinstance(checkpoint, str) and checkpoint in REPOSITORIES):
-        return folder.resolve().name, folder
-    repository = repository_of(str(checkpoint))
-    if repository is None:
-        raise CheckpointError(
-            f"there is no checkpoint folder {str(checkpoint)!r}; give 'mini', 'turbo', 'nano' or a folder that exists"
-        )
-    return engine_of(repository), snapshot(repository)
+    found = locate(checkpoint)
+    if isinstance(found, str):
+        return engine_of(found), snapshot(found)
+    return found.resolve().name, found
 
 
 def choose_device(device: str, architecture: Architecture) -> str:

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from .continuity import playback
-from .settings import FRAMES_PER_TOKEN, SAMPLES_PER_TOKEN, Settings
+from .schedule import chunk_stops
+from .settings import SAMPLES_PER_TOKEN, Settings
 
 STAGES = ("t3", "s3gen", "hift")
 
@@ -100,8 +101,8 @@ class Costs:
 
 def hold_back(settings: Settings, start: int, lag_tokens: int) -> int:
     """Tokens that policy ``window`` waits for after the chunk that begins at `start`; HiFT guesses after the first."""
-    lookahead = max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN))
-    return lookahead + (lag_tokens if start else min(settings.vocoder_lookahead_tokens, lag_tokens))
+    lag = lag_tokens if start else min(settings.vocoder_lookahead_tokens, lag_tokens)
+    return settings.window_lookahead_tokens + lag
 
 
 def rendered_tokens(settings: Settings, start: int, stop: int, total: int, lag_tokens: int) -> int:
@@ -171,8 +172,6 @@ def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -
 
 def schedule(settings: Settings, total: int, lag_tokens: int) -> list[int]:
     """Token positions at which chunks begin and end, as `decoder.Decoder` cuts an utterance of `total` tokens."""
-    from .schedule import chunk_stops
-
     bounds = [0]
     for stop in chunk_stops(settings):
         if stop + hold_back(settings, bounds[-1], lag_tokens) > total or stop >= total:

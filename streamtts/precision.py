@@ -183,7 +183,7 @@ def converted(file: Path, layers: dict[str, Any]) -> dict[str, Tensor]:
     """
     from safetensors import SafetensorError
 
-    kept = cache_folder().parent / "precision" / f"{_file_hash(file)}-int8.safetensors"
+    kept = cache_folder("precision") / f"{_file_hash(file)}-int8.safetensors"
     if kept.exists():
         try:
             return _read(kept, layers)

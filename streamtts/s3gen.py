@@ -93,7 +93,7 @@ class WindowDecoder:
     @staticmethod
     def hold_back_tokens(settings: Settings) -> int:
         """Tokens after a chunk that must have arrived before it can be decoded."""
-        return max(settings.lookahead_tokens, -(-settings.crossfade_frames // FRAMES_PER_TOKEN))
+        return settings.window_lookahead_tokens
 
     def decode(self, tokens: list[int], stop: int) -> MelChunk:
         """Render the frames of tokens ``self.done`` to ``stop``.

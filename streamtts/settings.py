@@ -116,6 +116,11 @@ class Settings:
         """The crossfade in whole mel frames of 20 ms, rounded up."""
         return math.ceil(self.crossfade_ms / MS_PER_FRAME)
 
+    @property
+    def window_lookahead_tokens(self) -> int:
+        """Tokens after a chunk that policy ``window`` renders with it: the lookahead, or what the crossfade needs."""
+        return max(self.lookahead_tokens, math.ceil(self.crossfade_frames / FRAMES_PER_TOKEN))
+
 
 def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
     """The value in the field's own type, or the error that names the field and what it may hold."""

@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from .clips import VoiceFolder, cached_count
-from .errors import CheckpointError
-from .hub import REPOSITORIES, repository_of
+from .hub import locate
 from .settings import TOKEN_RATE
 from .voices import DEFAULT_VOICE
-
-MINI = Path(__file__).parent / "mini"
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ def _seconds(clip: Path) -> float | None:
 
 def _built_in_seconds(checkpoint: str | None) -> float | None:
     """Length of a checkpoint's own voice prompt; None where the checkpoint is not at hand or has none."""
-    path = _built_in_voice(checkpoint)
     try:
+        path = _built_in_voice(checkpoint)
         if path is None:
             return None
         if path.suffix == ".safetensors":
@@ -119,33 +116,18 @@ def _built_in_seconds(checkpoint: str | None) -> float | None:
 
 def _has_built_in(checkpoint: str | None) -> bool:
     """Whether a checkpoint brings a voice; one that is not on this machine is taken to."""
-    folder = _folder(checkpoint)
-    if folder is None and repository_of(str(checkpoint)) is None:
-        raise CheckpointError(
-            f"there is no checkpoint folder {checkpoint!r}; give 'mini', 'turbo', 'nano' or a folder that exists"
-        )
-    return folder is None or _built_in_voice(checkpoint) is not None
+    return isinstance(locate(checkpoint), str) or _built_in_voice(checkpoint) is not None
 
 
 def _built_in_voice(checkpoint: str | None) -> Path | None:
     """The file of a checkpoint's own voice, if it is on this machine."""
-    if folder := _folder(checkpoint):
-        return next((p for name in ("conds.safetensors", "conds.pt") if (p := folder / name).is_file()), None)
-    repository = repository_of(str(checkpoint))
-    if repository is None:
-        return None
+    found = locate(checkpoint)
+    if isinstance(found, Path):
+        return next((p for name in ("conds.safetensors", "conds.pt") if (p := found / name).is_file()), None)
     from huggingface_hub import try_to_load_from_cache
 
-    kept = try_to_load_from_cache(repository, "conds.pt")
+    kept = try_to_load_from_cache(found, "conds.pt")
     return Path(kept) if isinstance(kept, str) else None
-
-
-def _folder(checkpoint: str | None) -> Path | None:
-    """The folder that a checkpoint is, as :func:`streamtts.load` takes it; None for a repository."""
-    if checkpoint is None or checkpoint == "mini":
-        return MINI
-    folder = Path(checkpoint).expanduser()
-    return folder if folder.is_dir() and checkpoint not in REPOSITORIES else None
 
 
 def table(entries: Sequence[VoiceEntry]) -> str:
