@@ -197,16 +197,12 @@ def _serve(options: argparse.Namespace) -> int:
     from .limits import Limits
     from .presets import load_preset
     from .server import serve
-    from .telemetry import JsonLines
+    from .telemetry import JsonLines, logging_to
 
     settings = load_preset(options.preset) if options.preset is not None else None  # its faults before any loading
     _few_arenas()
     lines = logging.StreamHandler()
     lines.setFormatter(JsonLines() if options.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log = logging.getLogger("streamtts")
-    log.addHandler(lines)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # stock dependencies give the root logger a handler of their own
     stop = threading.Event()
     received: list[int] = []
 
@@ -218,6 +214,7 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         limits = Limits(places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace)
         with contextlib.ExitStack() as running:
+            running.enter_context(logging_to(lines))
             server = running.enter_context(
                 serve(
                     options.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import logging
 import threading
@@ -12,6 +13,7 @@ import ipywidgets
 
 from ..presets import load_preset, preset_names
 from ..settings import Settings
+from ..telemetry import logging_to
 from .client_table import ClientTable
 from .server_row import ServerRow
 
@@ -58,11 +60,8 @@ class ServerPanel(ipywidgets.VBox):
         self._lines: deque[str] = deque(maxlen=LINES)
         self._handler = _Lines(self._lines)
         self._handler.addFilter(self._ours)
-        self._logger = logging.getLogger("streamtts")
-        self._before = self._logger.level, self._logger.propagate
-        self._logger.addHandler(self._handler)
-        self._logger.setLevel(logging.INFO)
-        self._logger.propagate = False  # or stock dependencies' handlers would print every line into the cells, too
+        self._logging = contextlib.ExitStack()
+        self._logging.enter_context(logging_to(self._handler))
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="streamtts-server-panel", daemon=True)
         shown = [self.preset, self.row, self.counts, self.table, self.lines]
@@ -75,9 +74,7 @@ class ServerPanel(ipywidgets.VBox):
             return
         self._closing.set()
         self._watcher.join(CLOSE_SECONDS)
-        self._logger.removeHandler(self._handler)
-        level, self._logger.propagate = self._before
-        self._logger.setLevel(level)
+        self._logging.close()
         self.row.close()
         self.table.close()
         super().close()
