@@ -269,7 +269,7 @@ class Speech:
 
     def __iter__(self) -> Iterator[Samples]:
         frames = aiter(self._speech)
-        while (samples := self._run(_next_or_none(frames))) is not None:
+        while (samples := self._run(next_or_none(frames))) is not None:
             yield samples
 
     def collect(self) -> Samples:
@@ -362,7 +362,8 @@ class _Runner:
         self._loop = None
 
 
-async def _next_or_none(frames: AsyncIterator[Samples]) -> Samples | None:
+async def next_or_none(frames: AsyncIterator[Samples]) -> Samples | None:
+    """The next frame; None at the end."""
     return await anext(frames, None)
 
 

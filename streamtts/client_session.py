@@ -29,7 +29,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from .audio import Samples, from_pcm16
-from .client import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_URL, open_socket, server_url
+from .client import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_URL, next_or_none, open_socket, server_url
 from .errors import StreamTTSError
 from .protocol import (
     SESSION_PATH,
@@ -304,7 +304,7 @@ class Turn:
 
     def __iter__(self) -> Iterator[Samples]:
         frames = aiter(self._turn)
-        while (samples := self._session._run(_next_or_none(frames))) is not None:
+        while (samples := self._session._run(next_or_none(frames))) is not None:
             yield samples
 
     def collect(self) -> Samples:
@@ -389,7 +389,3 @@ async def _close(session: AsyncSession) -> None:
     waiting = asyncio.all_tasks() - {asyncio.current_task()}
     if waiting:
         await asyncio.wait(waiting, timeout=CLOSE_SECONDS)
-
-
-async def _next_or_none(frames: AsyncIterator[Samples]) -> Samples | None:
-    return await anext(frames, None)

@@ -178,6 +178,13 @@ class Lab:
             time.sleep(0.2)
         pytest.fail(f"{notebook} has no idle kernel with a page connected: {self.api('sessions')}")
 
+    def run_all(self, page: Page, notebook: str) -> None:
+        """Open a notebook and press Run > Run All Cells; its cells are under way when this returns."""
+        page.goto(self.url(notebook))
+        self.wait_for_kernel(notebook)
+        page.get_by_text("Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+
     def close_notebooks(self) -> None:
         for session in self.api("sessions"):
             self.api(f"sessions/{session['id']}", "DELETE")

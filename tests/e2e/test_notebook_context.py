@@ -19,10 +19,7 @@ NOTEBOOK = "03_context.ipynb"
 @pytest.fixture(scope="module")
 def page(browser: Browser, lab: Lab):
     with opened(browser, "notebook_context") as page:
-        page.goto(lab.url(NOTEBOOK))
-        lab.wait_for_kernel(NOTEBOOK)
-        page.get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        lab.run_all(page, NOTEBOOK)
         page.get_by_role("button", name="Sweep", exact=True).wait_for(timeout=180_000)
         page.locator(".jp-OutputArea-output", has_text="log-mel distance").first.wait_for(timeout=180_000)
         yield page

@@ -17,10 +17,7 @@ PICTURES = ".jp-RenderedImage img"
 def page(browser: Browser, lab: Lab):
     """The notebook run from top to bottom."""
     with opened(browser, "notebook_pipeline") as page:
-        page.goto(lab.url(NOTEBOOK))
-        lab.wait_for_kernel(NOTEBOOK)
-        page.get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        lab.run_all(page, NOTEBOOK)
         page.locator(".jp-OutputArea-output", has_text="growth  3.0").wait_for(timeout=180_000)
         yield page
         lab.close_notebooks()

@@ -18,10 +18,7 @@ LAB = ".streamtts-lab"
 def page(browser: Browser, lab: Lab):
     """The notebook run from top to bottom, its experiment ready."""
     with opened(browser, "notebook_seams") as page:
-        page.goto(lab.url(NOTEBOOK))
-        lab.wait_for_kernel(NOTEBOOK)
-        page.get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        lab.run_all(page, NOTEBOOK)
         page.locator(f"{LAB} .lab-status", has_text="move the sliders").wait_for(timeout=180_000)
         yield page
         lab.close_notebooks()

@@ -22,10 +22,7 @@ PATIENCE_S = 120.0
 def page(browser: Browser, lab: Lab):
     """The notebook run from top to bottom, with a picture of its panel at the end."""
     with opened(browser, "notebook_server") as page:
-        page.goto(lab.url(NOTEBOOK))
-        lab.wait_for_kernel(NOTEBOOK)
-        page.get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        lab.run_all(page, NOTEBOOK)
         page.locator(".jp-OutputArea-output", has_text="streamtts_answers_total").wait_for(timeout=240_000)
         yield page
         panel(page).scroll_into_view_if_needed()
