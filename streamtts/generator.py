@@ -25,7 +25,7 @@ from .schedule import Prebuffer
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from .t3 import START, speech_tokens
 from .tail import TailGuard
-from .text import Pause, Piece, script
+from .text import Pause, Piece, script, text_ids
 from .voices import DEFAULT_VOICE, Voice
 
 logger = logging.getLogger(__name__)
@@ -357,18 +357,16 @@ def _speak(
 
     Each piece gets a tail guard of its own, added to ``guards``.
     """
-    from chatterbox.tts_turbo import punc_norm
 
     def encode(text: str) -> torch.Tensor:
-        ids: torch.Tensor = model.tts.tokenizer(punc_norm(text), return_tensors="pt").input_ids
-        return ids.to(model.device)
+        return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
 
     generator = torch.Generator().manual_seed(settings.seed)
     for step in steps:
         if isinstance(step, Pause):
             yield from pause_tokens(step.ms)
             continue
-        ids = encode(step.text)
+        ids = torch.tensor([step.ids], device=model.device)
         guard = TailGuard(step.text, ids.shape[1]) if settings.tail_guard else None
         watch = guard.watch if guard else None
         tokens = speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator, watch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import StreamTTSError
@@ -35,10 +35,12 @@ class Piece:
     Attributes:
         text: What it says.
         pauses: Pauses inside it: the part of ``text`` said before, and milliseconds.
+        ids: Text tokens of ``text``, from the tokenizer it was checked with: a tokenizer may take as long as T3 does.
     """
 
     text: str
     pauses: tuple[tuple[str, int], ...] = ()
+    ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 def clean(text: str) -> str:
@@ -150,20 +152,20 @@ def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]]) 
     for text in pieces(section):
         stop = start + _dense(text)
         inside: list[tuple[str, int]] = []
-        speaks = _says_something(tokenizer, text)
+        ids = _spoken_ids(tokenizer, text)
         while waiting and waiting[0][0] < stop:
             place, ms = waiting.pop(0)
             before, after = _split_dense(text, place - start)
-            if speaks and _says_something(tokenizer, before) and _says_something(tokenizer, after):
+            if ids and _spoken_ids(tokenizer, before) and _spoken_ids(tokenizer, after):
                 if inside and inside[-1][0] == before:
                     ms = min(inside.pop()[1] + ms, LONGEST_PAUSE_MS)
                 inside.append((before, ms))
-            elif not inside and not _says_something(tokenizer, before):
+            elif not inside and not _spoken_ids(tokenizer, before):
                 steps.append(Pause(ms))
             else:  # only marks follow: it comes after the piece
                 waiting.insert(0, (stop, ms))
-        if speaks:
-            steps.append(Piece(text, tuple(inside)))
+        if ids:
+            steps.append(Piece(text, tuple(inside), ids))
         start = stop
     return steps + [Pause(ms) for _, ms in waiting]
 
@@ -174,15 +176,19 @@ def _split_dense(text: str, place: int) -> tuple[str, str]:
     return text[:cut], text[cut:]
 
 
-def _says_something(tokenizer: Any, text: str) -> bool:
-    """Whether there is a word in it that the tokenizer knows, or a tag."""
-    return any(c.isalnum() for c in text) and _letters_known(tokenizer, text)
+def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Text tokens of a text, its punctuation as stock ``generate()`` makes it before T3 sees it."""
+    from chatterbox.tts_turbo import punc_norm
+
+    return tuple(tokenizer(punc_norm(text)).input_ids)
 
 
-def _letters_known(tokenizer: Any, piece: str) -> bool:
-    """Whether a letter or digit survives tokenising: mini drops every character it does not know."""
-    ids = tokenizer(piece, add_special_tokens=False).input_ids
-    return any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True))
+def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Its text tokens; none where no letter or digit survives tokenising: mini drops each character it does not know."""
+    if not any(c.isalnum() for c in text):
+        return ()
+    ids = text_ids(tokenizer, text)
+    return ids if any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True)) else ()
 
 
 def _shorten(sentence: str, limit: int) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamtts import StreamTTSError
+from streamtts import Settings, StreamTTSError, stream
 from streamtts.text import PIECE_CHARS, Pause, Piece, clean, cut_ready, pieces, script
 
 
@@ -90,6 +90,20 @@ def test_a_pause_inside_a_sentence_leaves_it_whole(model):
     text = "One, two, three and four."
     assert steps == [Piece(text, (("One, two,", 300), ("One, two, three", 1500)))]
     assert all(text.startswith(before) for before, _ in steps[0].pauses)
+
+
+def test_a_sentence_is_tokenised_once(model, monkeypatch):
+    calls = []
+
+    class Counting(type(model.tts.tokenizer)):
+        def __call__(self, text, **options):
+            calls.append(text)
+            return super().__call__(text, **options)
+
+    monkeypatch.setattr(model.tts.tokenizer, "__class__", Counting)
+    spoken = stream(model, "hello there", settings=Settings(max_tokens=8)).collect()
+    assert calls == ["Hello there."]  # its punctuation as stock generate() makes it
+    assert spoken.tokens
 
 
 @given(st.lists(st.sampled_from(["Some words here.", "and more,", "[pause 0.2s]", "[laugh]", "x" * 250]), max_size=12))
