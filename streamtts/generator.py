@@ -117,7 +117,8 @@ class Stream:
     """An utterance as it is made: iterate once over its :class:`AudioChunk` s.
 
     ``cancel()`` may be called from any thread; the iteration then ends within one token's or one chunk's work and no
-    chunk follows. ``tokens`` and ``stats`` grow with the iteration and stay afterwards.
+    chunk follows. ``tokens`` and ``stats`` grow with the iteration and stay afterwards. ``threads``, PyTorch's for each
+    stage, may be changed until the first chunk is asked for.
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, source: _TokenSource, one_shot: bool) -> None:
@@ -132,7 +133,9 @@ class Stream:
             watermarked=settings.watermark,
             precision=model.precision,
         )
-        self._source, self._cancel, self._threads = source, threading.Event(), model.threads
+        self.threads = model.threads
+        self._source, self._cancel = source, threading.Event()
+        self._asked = threading.Event()  # unset while paused
         self._silence_token = model.architecture.silence_token
         self._model, self._held = model, list[AudioChunk]()
         self._prebuffer = Prebuffer(source.expected_tokens, model.rtf) if settings.prebuffer else None
@@ -147,6 +150,10 @@ class Stream:
         """Stop generating; what was yielded stays valid."""
         self._cancel.set()
 
+    def pause(self) -> None:
+        """Between two chunks: let T3, which runs ahead in its own thread, rest until the next chunk is asked for."""
+        self._asked.clear()
+
     def __iter__(self) -> Iterator[AudioChunk]:
         return self._chunks
 
@@ -158,13 +165,15 @@ class Stream:
 
     def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
         began, t3_before, index = time.perf_counter(), 0.0, 0
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
+        self._asked.set()
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
         batches = self._source.batches()
         first_heard = threading.Event()
         if self.settings.parallel:
             # Where the stages share cores, T3 running ahead would only delay the first sound.
-            batches = _in_thread(batches, decoder.first_tokens if self._threads > 1 else 0, first_heard)
+            first = decoder.first_tokens if self.threads > 1 else 0
+            batches = _in_thread(batches, first, first_heard, self._asked)
         try:
             for tokens, last in batches:
                 if self._cancel.is_set():
@@ -193,6 +202,7 @@ class Stream:
                         self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
                         self.stats.add(ready)
                         yield ready
+                        self._asked.set()
             self._remember_speed()
         finally:
             batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
@@ -377,7 +387,10 @@ def _speak(
 
 
 def _in_thread(
-    batches: Generator[tuple[list[int], bool], None, None], first: int, first_heard: threading.Event
+    batches: Generator[tuple[list[int], bool], None, None],
+    first: int,
+    first_heard: threading.Event,
+    asked: threading.Event,
 ) -> Generator[tuple[list[int], bool], None, None]:
     """Run a token source in a thread of its own, a bounded queue ahead of the decoder.
 
@@ -385,6 +398,7 @@ def _in_thread(
         batches: The source.
         first: After so many tokens it waits for ``first_heard``; 0: it does not wait.
         first_heard: Set when the first chunk is ready.
+        asked: While it is unset no token is made.
     """
     ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
     stop = threading.Event()
@@ -398,8 +412,9 @@ def _in_thread(
         try:
             for n, batch in enumerate(batches, start=1):
                 put(batch)
-                while n == first and not first_heard.wait(0.1) and not stop.is_set():
-                    pass
+                for go in (first_heard, asked) if n == first else (asked,):
+                    while not go.wait(0.1) and not stop.is_set():
+                        pass
                 if stop.is_set():
                     return
         except BaseException as e:
@@ -416,6 +431,7 @@ def _in_thread(
             last = item[1]
             yield item
     finally:
-        stop.set()
+        for event in (stop, first_heard, asked):
+            event.set()
         thread.join()
         batches.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -33,6 +34,7 @@ log = logging.getLogger("streamtts.server")
 T = TypeVar("T")
 
 FAREWELL_SECONDS = 1.0  # a stopping server's last messages may take this long to be sent
+FIRST_SOUND_SECONDS = 0.5  # a new request may wait so long before it counts as late, like a listener who runs dry
 BUFFER_SECONDS = 8.0  # audio made ahead of a reader; then its generation waits. Bounds memory per answer: 96 kB/s.
 
 
@@ -113,6 +115,22 @@ class Studio:
         """Audio made and not yet sent."""
         return sum(speech.buffered_samples for speech in self._answers) * 4
 
+    @property
+    def threads_each(self) -> int:
+        """PyTorch threads for each stage of one answer: the places share the cores."""
+        return max(1, self.model.threads // self.places.count)
+
+    def fitted(self, settings: Settings) -> Settings:
+        """The settings as they are run here: T3 has a thread of its own only where every place has two cores.
+
+        Otherwise it would take from other answers the time that their next chunk needs, for tokens of audio that is
+        heard seconds later.
+        """
+        places, cores = self.places.count, os.cpu_count() or 1
+        if places == 1 or self.model.device != "cpu" or cores >= 2 * places or not settings.parallel:
+            return settings
+        return settings.replace(parallel=False)
+
     async def finish(self, deadline_s: float) -> None:
         """Begin nothing new, let running answers end within the deadline, cancel the rest and let it be said."""
         self.closing = True
@@ -176,7 +194,7 @@ class Speech:
         frame_samples: int | None = None,
     ) -> None:
         self.request_id = request_id
-        self.settings = settings
+        self.settings = studio.fitted(settings)
         self.voice = voice
         self.sent = PlaybackMeter()
         self.text_chars = 0  # length of the text so far
@@ -365,6 +383,8 @@ class Speech:
                 self._push(chunk, base, text_range)
                 if self._crowded() or self._outrun():
                     holding = False
+                    if self._stream is not None:
+                        self._stream.pause()
                     places.give()
                     while self._crowded():
                         await self._changed()
@@ -383,6 +403,7 @@ class Speech:
 
         whole = self._frame_samples is not None
         self._stream = stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
+        self._stream.threads = self._studio.threads_each
         return iter(self._stream)
 
     async def _work(self, task: Callable[..., T], *args: Any, threads: ThreadPoolExecutor | None) -> T:
@@ -400,8 +421,10 @@ class Speech:
         await self._wake.wait()
 
     def _due(self) -> float:
-        """When the listener has heard everything made so far; before the first frame: since the request came."""
-        return self.received if self._begun is None else self._begun + self._made.samples / SAMPLE_RATE
+        """When the listener has heard everything made so far; before the first frame: when it should be there."""
+        if self._begun is None:
+            return self.received + FIRST_SOUND_SECONDS
+        return self._begun + self._made.samples / SAMPLE_RATE
 
     def _outrun(self) -> bool:
         """Whether somebody is due before this answer's listener."""

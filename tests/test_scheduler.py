@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import time
 
 import pytest
 
-from streamtts import StreamTTSError
+from streamtts import Settings, StreamTTSError
 from streamtts.scheduler import Places
+from streamtts.speaking import Speech, Studio
+from streamtts.telemetry import Telemetry
 
 
 def test_the_one_who_is_due_first_is_served_first():
@@ -72,3 +77,37 @@ def test_who_stops_waiting_loses_nobody_a_place():
         assert (places.taken, places.first_due()) == (0, None)
 
     asyncio.run(scene())
+
+
+TEXT = "The train to the coast leaves at nine in the morning, and it stops at every little station on the way."
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_answers_side_by_side_take_turns_chunk_by_chunk(model, places):
+    """None is made in one go while others wait: each has spoken again before any has ended."""
+
+    async def scene() -> dict[str, list[int]]:
+        studio, turns = Studio(model, places, 8, Telemetry()), itertools.count()
+        order: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+
+        async def hear(name: str) -> None:
+            speech = Speech(studio, name, "default", Settings(seed=3), received=time.monotonic())
+            speech.say(TEXT, (0, len(TEXT)))
+            speech.end()
+            async for _ in speech.frames():
+                order[name].append(next(turns))
+
+        await asyncio.gather(*(hear(name) for name in order))
+        await studio.rest(60)
+        return order
+
+    order = asyncio.run(scene())
+    assert all(len(turns) > 4 for turns in order.values())
+    assert max(turns[2] for turns in order.values()) < min(turns[-1] for turns in order.values())
+
+
+def test_places_share_the_cores(model):
+    one, many = (Studio(model, places, 8, Telemetry()) for places in (1, (os.cpu_count() or 1) + 1))
+    assert one.fitted(Settings()).parallel
+    assert not many.fitted(Settings()).parallel  # T3 in a thread of its own would take other answers' time
+    assert (one.threads_each, many.threads_each) == (model.threads, 1)

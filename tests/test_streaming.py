@@ -1,5 +1,6 @@
 """The chunked generator: what is streamed tiles, repeats, cancels, and tends to what is rendered at once."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -188,6 +189,39 @@ def test_two_streams_of_one_model_do_not_disturb_each_other(model):
     got_b += [y.samples for y in b]
     assert np.array_equal(np.concatenate(got_a), alone[0])
     assert np.array_equal(np.concatenate(got_b), alone[1])
+
+
+def test_t3_rests_while_the_stream_is_paused_and_then_goes_on(model, monkeypatch):
+    forward, calls, allowed, beyond = model.gpt2.forward, itertools.count(), [1_000_000], threading.Event()
+
+    def watched(*args, **kwargs):
+        if next(calls) >= allowed[0]:
+            beyond.set()
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model.gpt2, "forward", watched)
+    settings = Settings(tail_guard=False)  # which would draw a few tokens before it lets one go
+    stream = streamtts.stream(model, 5 * TEXT, settings=settings)
+    chunks = iter(stream)
+    next(chunks)
+    stream.pause()
+    allowed[0] = next(calls) + 2  # it may be at a token
+    assert not beyond.wait(0.5)
+    monkeypatch.undo()
+    rest = list(chunks)
+    assert rest[-1].is_last
+    assert stream.stats.samples == len(stream.tokens) * SAMPLES_PER_TOKEN
+    assert stream.tokens == streamtts.stream(model, 5 * TEXT, settings=settings).collect().tokens
+
+
+def test_a_paused_stream_can_be_cancelled(model):
+    stream = streamtts.stream(model, 5 * TEXT)
+    chunks = iter(stream)
+    next(chunks)
+    stream.pause()
+    stream.cancel()
+    assert list(chunks) == []
+    assert "streamtts-t3" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_long_text_is_joined_without_a_voice_jump(model):
