@@ -184,7 +184,7 @@ def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
 
 
 def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Its text tokens; none where no letter or digit survives tokenising: mini drops each character it does not know."""
+    """Its text tokens; none where no letter or digit survives tokenising: mini drops characters it does not know."""
     if not any(c.isalnum() for c in text):
         return ()
     ids = text_ids(tokenizer, text)

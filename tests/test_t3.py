@@ -71,3 +71,17 @@ def test_stops_where_the_models_positions_end(model):
 
 def test_voice_prefix_is_computed_once(model):
     assert voice_prefix(model.gpt2, model.voice()) is voice_prefix(model.gpt2, model.voice())
+
+
+def test_an_utterance_goes_on_where_another_left_its_cache_and_says_the_same(model):
+    first = list(spoken(model, Settings()))
+    longer = list(spoken(model, Settings(), text=f"{TEXT} {TEXT}"))
+    other = model.add_voice("other", model.tts.conds)
+    generator = torch.Generator().manual_seed(3)
+    sampling = Settings(), generator
+    assert list(speech_tokens(model.gpt2, ids(model), other, model.architecture, *sampling)) == first
+    side_by_side = [spoken(model, Settings()), spoken(model, Settings())]
+    assert [next(tokens) for tokens in side_by_side for _ in range(4)] == first[:4] * 2
+    assert list(spoken(model, Settings(), text=f"{TEXT} {TEXT}")) == longer
+    prefix = voice_prefix(model.gpt2, model.voice())
+    assert prefix.length == model.architecture.t3.prompt_tokens + 1
