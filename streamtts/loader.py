@@ -25,7 +25,7 @@ from .architecture import (
 )
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
-from .hift import fold_weight_norm, lag_samples
+from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .precision import HALVES, Choice, Precision, choose, converted, large_linears, replace_linears
 from .quiet import aloud, quiet
@@ -49,7 +49,7 @@ class Model:
     Attributes:
         engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's.
         device: Where it runs, ``cpu``, ``cuda`` or ``mps``.
-        precision: Number format of the large weights, ``fp32``, ``int8``, ``bf16`` or ``fp16``.
+        precision: Number format of the large weights, ``fp32``, ``int8``, ``int8+bf16``, ``bf16`` or ``fp16``.
         precision_reason: Why this one, in words.
         architecture: Its sizes and sampling defaults.
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
@@ -140,9 +140,10 @@ def load(
         checkpoint: None or ``"mini"`` for the embedded demonstration checkpoint; ``"turbo"``, ``"nano"`` or a Hugging
             Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
-        precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``bf16`` and
-            ``fp16``, of T3 alone. ``auto`` takes int8 for a full-size checkpoint on a CPU that is faster with it, bf16
-            on a GPU that has it, and float32 else. Convolutions, norms and HiFT stay in float32.
+        precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int8+bf16``, the
+            same with HiFT's convolutions in bfloat16; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes int8 for a
+            full-size checkpoint on a CPU that is faster with it, and bfloat16 with it likewise; bf16 on a GPU that has
+            it, and float32 else. All else stays in float32.
         voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:
@@ -217,7 +218,7 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         t3 = build_t3(architecture.t3)
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    int8, half = chosen.precision == "int8", HALVES.get(chosen.precision)
+    int8, half = chosen.precision.startswith("int8"), HALVES.get(chosen.precision)
     # Stock code drops wte, too.
     _fill(t3, folder / t3_file, ("tfmr.", "speech_head") if int8 else (), unused=["tfmr.wte.weight"], dtype=half)
     streaming = ("flow.encoder.", "flow.decoder.") if int8 else ()
@@ -227,6 +228,8 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
+    if chosen.precision == "int8+bf16":
+        convolve_in_bf16(s3gen.mel2wav)
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)

@@ -4,7 +4,8 @@ Streaming decodes a few positions at a time, so on a CPU the time goes into read
 about a quarter of the time. Weights of the large linear layers are rounded to int8 with one scale per output channel;
 activations are rounded per call, as large as they then are ("dynamic quantization",
 https://docs.pytorch.org/docs/stable/quantization.html), and sums are 32-bit integers. Everything else (embeddings,
-norms, convolutions, HiFT) stays in float32. What this changes is measured by ``streamtts.precision_error``.
+norms, convolutions, HiFT) stays in float32, unless bfloat16 is taken with it: then HiFT convolves in that, too. What
+this changes is measured by ``streamtts.precision_error``.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from .errors import CheckpointError, StreamTTSError
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["auto", "fp32", "int8", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "int8", "int8+bf16", "bf16", "fp16"]
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH_CONVERTING = 2**16  # weights: smaller layers cost more in rounding activations than they save
 _LAYOUT = 1  # of the converted file
-_GAIN = 1.3  # int8 must be this much faster than float32 on this CPU to be chosen
+_GAIN = 1.3  # another format must be this much faster than float32 on this CPU to be chosen
 
 
 class Int8Linear(nn.Module):
@@ -71,7 +72,7 @@ class Choice:
 def formats(device: str) -> list[str]:
     """The number formats that a device can run, the reference first."""
     int8 = device == "cpu" and any(engine != "none" for engine in torch.backends.quantized.supported_engines)
-    return ["fp32", *(["int8"] if int8 else []), *HALVES]
+    return ["fp32", *(["int8", "int8+bf16"] if int8 else []), *HALVES]
 
 
 def choose(precision: str, device: str, small: bool) -> Choice:
@@ -103,9 +104,12 @@ def choose(precision: str, device: str, small: bool) -> Choice:
 
 
 def _timed() -> Choice:
-    gain = int8_gain()
+    gain, convolving = int8_gain(), bf16_gain()
     timing = f"large layers run {gain:.1f} times as fast in int8 as in fp32 here, by a short timing"
-    return Choice("int8", timing) if gain >= _GAIN else Choice("fp32", f"{timing}; int8 is taken from {_GAIN} on")
+    if gain < _GAIN:
+        return Choice("fp32", f"{timing}; int8 is taken from {_GAIN} on")
+    timing = f"{timing}, convolutions {convolving:.1f} times in bf16"
+    return Choice("int8+bf16" if convolving >= _GAIN else "int8", timing)
 
 
 def int8_gain() -> float:
@@ -117,20 +121,28 @@ def int8_gain() -> float:
     x = torch.full((1, width), 0.5)
     full = [torch.full((out, width), 0.01) for _ in range(4)]  # together larger than most caches
     ones, scale = torch.ones(out, width, dtype=torch.int8), torch.full((out,), 0.01)
-
-    @torch.inference_mode()
-    def fastest(layers: list[Callable[[Tensor], Tensor]]) -> float:
-        times = []
-        for _ in range(5):
-            began = time.perf_counter()
-            for layer in layers:
-                layer(x)
-            times.append(time.perf_counter() - began)
-        return min(times)
-
-    return fastest([partial(F.linear, weight=weight) for weight in full]) / fastest(
-        [Int8Linear(ones, scale, None) for _ in full]
+    return _fastest([partial(F.linear, x, weight) for weight in full]) / _fastest(
+        [partial(Int8Linear(ones, scale, None), x) for _ in full]
     )
+
+
+def bf16_gain() -> float:
+    """How many times faster than in float32 this CPU runs a convolution of HiFT's in bfloat16."""
+    x, weight = torch.full((1, 128, 1000), 0.5), torch.full((128, 128, 7), 0.01)
+    half = weight.bfloat16()
+    return _fastest([partial(F.conv1d, x, weight)]) / _fastest([lambda: F.conv1d(x.bfloat16(), half).float()])
+
+
+@torch.inference_mode()
+def _fastest(calls: list[Callable[[], object]]) -> float:
+    """Seconds that some calls take, the best of five rounds."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        for call in calls:
+            call()
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def large_linears(module: nn.Module, parts: Sequence[str]) -> dict[str, Any]:
