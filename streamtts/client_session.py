@@ -31,6 +31,7 @@ from websockets.exceptions import ConnectionClosed
 from .audio import Samples, from_pcm16
 from .client import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_URL, next_or_none, open_socket, server_url
 from .errors import StreamTTSError
+from .heard import text_heard
 from .protocol import (
     SESSION_PATH,
     Audio,
@@ -49,6 +50,7 @@ from .protocol import (
     Text,
     encode,
     parse_server_message,
+    well_formed,
 )
 
 T = TypeVar("T")
@@ -78,9 +80,11 @@ class AsyncTurn:
         self._heard: asyncio.Queue[Samples | StreamTTSError | None] = asyncio.Queue()
         self._started = asyncio.Event()
         self._over = self._unwanted = False
+        self._said: list[str] = []
 
     async def say(self, text: str) -> None:
         """Add text, as short as a word part."""
+        self._said.append(text)
         await self._session._send(Text(context_id=self.context_id, text=text))
 
     async def flush(self) -> None:
@@ -96,6 +100,14 @@ class AsyncTurn:
         self._unwanted = True
         if not self._over:
             await self._session._send(CancelContext(context_id=self.context_id))
+
+    def text_heard(self, played: int) -> str:
+        """The text heard when ``played`` samples had left the loudspeaker: what a language model should remember.
+
+        Whole sentences are exact; which words of the last one were heard is an estimate from its length.
+        """
+        complete = self.stats is not None and self.cancelled is None
+        return text_heard(well_formed("".join(self._said)), self.headers, played, whole=complete)
 
     def __aiter__(self) -> AsyncIterator[Samples]:
         return self._listen()
@@ -301,6 +313,10 @@ class Turn:
     def cancel(self) -> None:
         """Interrupt. No audio is handed out any more; the iteration ends when the server has stopped."""
         self._session._run(self._turn.cancel())
+
+    def text_heard(self, played: int) -> str:
+        """As :meth:`AsyncTurn.text_heard`."""
+        return self._turn.text_heard(played)
 
     def __iter__(self) -> Iterator[Samples]:
         frames = aiter(self._turn)
