@@ -174,7 +174,7 @@ def unknown_voice(name: str, names: list[str]) -> StreamTTSError:
     """The error for a voice that is not there."""
     return StreamTTSError(
         "voice_unknown",
-        f"there is no voice {name!r}; the voices are: {', '.join(names) or 'none'}",
+        f"there is no voice {name[:100]!r}; the voices are: {', '.join(names) or 'none'}",
         field="voice",
         allowed=names,
     )

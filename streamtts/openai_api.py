@@ -7,6 +7,7 @@ Needs starlette and uvicorn.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -20,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .audio import Samples, pcm16
 from .client import AsyncClient, AsyncSpeech
 from .errors import StreamTTSError
+from .protocol import settings_from
 from .routes import check_token
-from .settings import SAMPLE_RATE
+from .settings import SAMPLE_RATE, Settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 SPEECH_PATH = "/v1/audio/speech"
 BODY_BYTES = 256 * 1024  # a text over the limit should hear so from the server; more than this is not read
+BODY_SECONDS = 10.0  # a request may take this long to arrive
+CONNECTIONS = 100  # then 503
 # Names that programs for OpenAI have built in; they mean the default voice here.
 FOREIGN_VOICES = frozenset(
     ("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse")
@@ -56,6 +60,8 @@ def create_app(url: str) -> Starlette:
     """The adapter as an ASGI application in front of the server at ``url`` (``ws://host:port``)."""
     try:
         from starlette.applications import Starlette
+        from starlette.requests import ClientDisconnect
+        from starlette.responses import Response
         from starlette.routing import Route
     except ImportError:
         raise StreamTTSError("bad_value", "the OpenAI adapter needs: pip install starlette uvicorn") from None
@@ -65,6 +71,8 @@ def create_app(url: str) -> Starlette:
             return await _answer(url, request)
         except StreamTTSError as fault:
             return _refusal(fault)
+        except ClientDisconnect:
+            return Response()  # to nobody
 
     return Starlette(routes=[Route(SPEECH_PATH, speech, methods=["POST"])])
 
@@ -89,7 +97,14 @@ class OpenAIHandle:
         self._listening: socket.socket = listen(host, port)
         self.host, self.port = host, int(self._listening.getsockname()[1])
         self.url = f"http://{host}:{self.port}/v1"  # what such programs call the base URL
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            limit_concurrency=CONNECTIONS,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._listening],), name=f"streamtts-openai-{self.port}", daemon=True
@@ -152,19 +167,33 @@ async def _asked(request: Request) -> SpeechRequest:
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         # Also what keeps web pages of other sites out: they cannot send this type unasked.
         raise StreamTTSError("bad_request", "send JSON, with Content-Type: application/json")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            values = json.loads(await _body_of(request))
+    except TimeoutError:
+        raise StreamTTSError("bad_request", f"the request was not there within {BODY_SECONDS:g} s") from None
+    except (ValueError, RecursionError):
+        raise StreamTTSError("bad_json", "the request is not JSON") from None
+    if not isinstance(values, dict):
+        raise StreamTTSError("bad_value", "the request must be a JSON object")
+    try:
+        asked = SpeechRequest.model_validate(values)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        raise StreamTTSError("bad_value", f"{name}: {first['msg']}", field=name) from None
+    settings_from(asked.model_extra or {}, Settings())
+    return asked
+
+
+async def _body_of(request: Request) -> bytes:
+    """The request's body, as far as it is not too long."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > BODY_BYTES:
             raise StreamTTSError("text_too_long", f"the request is over {BODY_BYTES} bytes", field="input")
-    try:
-        return SpeechRequest.model_validate(json.loads(body))
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else None
-        raise StreamTTSError("bad_value", f"{name}: {first['msg']}", field=name) from None
-    except (ValueError, RecursionError):
-        raise StreamTTSError("bad_json", "the request is not JSON") from None
+    return body
 
 
 def streamed_wav_header() -> bytes:

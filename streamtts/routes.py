@@ -111,7 +111,10 @@ class Routes:
 
     def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer an HTTP request; ``None`` lets the WebSocket open."""
-        url = urlsplit(request.path)
+        try:
+            url = urlsplit(request.path)
+        except ValueError:  # //[
+            return self._refused_with(Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is no path"))
         refusal = self._gate.refusal(url.path, url.query, request.headers.get_all)
         if refusal is None:
             if url.path in SOCKET_PATHS:
@@ -122,6 +125,9 @@ class Routes:
                 return _response(HTTPStatus.OK, page_headers(content_type), body)
             paths = ", ".join((*SOCKET_PATHS, *self._pages))
             refusal = Refusal(HTTPStatus.NOT_FOUND, "bad_request", f"there is no such path here; there are {paths}")
+        return self._refused_with(refusal)
+
+    def _refused_with(self, refusal: Refusal) -> Response:
         self._refused(refusal.code)
         return _response(refusal.status, refusal.headers, refusal.body)
 

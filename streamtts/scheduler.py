@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .errors import StreamTTSError
 
@@ -28,7 +30,8 @@ class Places:
         self.count = count
         self.queue_length = queue_length
         self.taken = 0
-        self._heap: list[tuple[float, int, bool, asyncio.Future[None]]] = []
+        self.queued = 0  # new requests that have no place yet, also those whose text is still being prepared
+        self._heap: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
     @property
@@ -36,27 +39,31 @@ class Places:
         """Who waits for a place, begun or not."""
         return sum(not future.done() for *_, future in self._heap)
 
-    @property
-    def waiting_new(self) -> int:
-        """Requests in the queue: waiting, and nothing of them synthesised yet."""
-        return sum(new and not future.done() for _, _, new, future in self._heap)
-
-    async def take(self, due: float, *, new: bool) -> None:
-        """Wait for a place; give it back with :meth:`give`. Cancelling the wait leaves the queue.
+    @contextmanager
+    def queueing(self) -> Iterator[None]:
+        """A new request's stay in the queue, from its coming until it has a place.
 
         Raises:
-            StreamTTSError: ``busy`` when ``new`` and the queue is full.
+            StreamTTSError: ``busy`` when the queue is full. Nothing was done for the request then.
         """
-        if self.taken < self.count and not self.waiting:
-            self.taken += 1
-            return
-        if new and self.waiting_new >= self.queue_length:
+        if self.queued >= self.queue_length + self.count - self.taken:
             raise StreamTTSError(
                 "busy",
                 f"all {self.count} synthesis places are taken and {self.queue_length} requests wait: try again later",
             )
+        self.queued += 1
+        try:
+            yield
+        finally:
+            self.queued -= 1
+
+    async def take(self, due: float) -> None:
+        """Wait for a place; give it back with :meth:`give`. Cancelling the wait leaves the queue."""
+        if self.taken < self.count and not self.waiting:
+            self.taken += 1
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._heap, (due, next(self._order), new, future))
+        heapq.heappush(self._heap, (due, next(self._order), future))
         try:
             await future
         except asyncio.CancelledError:
@@ -75,6 +82,6 @@ class Places:
 
     def first_due(self) -> float | None:
         """When the first of those who wait is due; ``None`` if nobody waits."""
-        while self._heap and self._heap[0][3].done():
+        while self._heap and self._heap[0][2].done():
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -98,7 +98,7 @@ class SessionConversation:
                 f"{len(contexts)} contexts are open, which is all allowed: end or cancel one",
                 field="context_id",
             )
-        self._studio.model.voice(message.voice)  # voice_unknown now, not at the first text
+        self._studio.check_voice(message.voice)  # now, not at the first text
         context = contexts[name] = _Context(self._link, self._studio, message, lambda: contexts.pop(name))
         await self._link.send(Started(context_id=name, settings=context.speech.settings.as_dict()))
         context.task = asyncio.create_task(context.run())

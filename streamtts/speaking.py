@@ -65,6 +65,8 @@ class Studio:
         self.telemetry = telemetry
         self.places = Places(places, queue_length)
         self.threads = ThreadPoolExecutor(places, thread_name_prefix="streamtts-synthesis")
+        # A long text takes half a second to prepare: many that come at once do so one after another.
+        self.text_thread = ThreadPoolExecutor(1, thread_name_prefix="streamtts-text")
         self.log_text = log_text
         self.closing = False  # set when the server stops: no new answer is begun
         self.producers: set[asyncio.Task[None]] = set()
@@ -120,6 +122,18 @@ class Studio:
         """PyTorch threads for each stage of one answer: the places share the cores."""
         return max(1, self.model.threads // self.places.count)
 
+    def check_voice(self, name: str) -> None:
+        """Refuse a voice that is not there. It is made ready later, off the event loop: a new clip takes seconds.
+
+        Raises:
+            StreamTTSError: ``voice_unknown``.
+        """
+        names = self.model.voices
+        if name not in names:
+            from .clips import unknown_voice
+
+            raise unknown_voice(name, names)
+
     def fitted(self, settings: Settings) -> Settings:
         """The settings as they are run here: T3 has a thread of its own only where every place has two cores.
 
@@ -145,8 +159,9 @@ class Studio:
         """Wait until the threads have ended what they were at: none may be inside PyTorch when Python ends."""
         if self.producers:
             await asyncio.wait(self.producers, timeout=timeout_s)
-        ending = asyncio.get_running_loop().run_in_executor(None, self.threads.shutdown)
-        await asyncio.wait([ending], timeout=timeout_s)
+        loop = asyncio.get_running_loop()
+        ending = [loop.run_in_executor(None, pool.shutdown) for pool in (self.threads, self.text_thread)]
+        await asyncio.wait(ending, timeout=timeout_s)
 
 
 @dataclass(frozen=True)
@@ -363,19 +378,50 @@ class Speech:
 
     async def _speak(self, text: str, text_range: tuple[int, int]) -> None:
         """Synthesise one piece, holding a place while there is work and room for its result."""
-        places, base = self._studio.places, self._made.samples
+        places = self._studio.places
+        with contextlib.nullcontext() if self._begun else places.queueing():
+            chunks = await self._prepare(text)
+            if chunks is None:
+                return
+            await places.take(self._due())
         try:
-            # Not in the synthesis threads: a text that cannot be spoken is found before it queues for a place.
-            chunks = await self._work(self._open, text, threads=None)
+            await self._make(chunks, text_range)
+        finally:
+            if self.cancelled:
+                self._studio.threads.submit(_exhaust, chunks)  # a cancelled stream ends by itself, in its own time
+            self._stream = None
+
+    async def _prepare(self, text: str) -> Iterator[AudioChunk] | None:
+        """A piece ready to be synthesised; ``None`` if nothing in it is speakable, or the answer was cancelled.
+
+        This takes no place: what cannot be spoken is found before it waits for one, and is a fault only if nothing else
+        of the answer can be spoken either.
+        """
+        try:
+            chunks = await self._work(self._open, text, threads=None if self._begun else self._studio.text_thread)
+            return None if self.cancelled else chunks
         except StreamTTSError as fault:
             if fault.code != "text_empty":
                 raise
-            self._unspeakable = fault  # a fault only if nothing else is spoken either
-            return
-        holding = False
+            self._unspeakable = fault
+            return None
+
+    def _open(self, text: str) -> Iterator[AudioChunk] | None:
+        """Cut and check a text. No audio is computed before the first chunk is asked for."""
+        from .generator import stream_text
+
+        if self.cancelled:
+            return None
+        whole = self._frame_samples is not None
+        self._stream = stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
+        self._stream.threads = self._studio.threads_each
+        return iter(self._stream)
+
+    async def _make(self, chunks: Iterator[AudioChunk], text_range: tuple[int, int]) -> None:
+        """Make the chunks of a piece. Begins with a place, which is given back at the end or lent to who needs it."""
+        places, base = self._studio.places, self._made.samples
+        holding = True
         try:
-            await places.take(self._due(), new=self._begun is None)
-            holding = True
             while (chunk := await self._work(next, chunks, None, threads=self._studio.threads)) is not None:
                 if self.cancelled:
                     continue
@@ -388,23 +434,11 @@ class Speech:
                     places.give()
                     while self._crowded():
                         await self._changed()
-                    await places.take(self._due(), new=False)
+                    await places.take(self._due())
                     holding = True
         finally:
             if holding:
                 places.give()
-            if self.cancelled:
-                self._studio.threads.submit(_exhaust, chunks)  # a cancelled stream ends by itself, in its own time
-            self._stream = None
-
-    def _open(self, text: str) -> Iterator[AudioChunk]:
-        """Prepare a piece: its text is checked here, but nothing is computed before the first chunk is asked for."""
-        from .generator import stream_text
-
-        whole = self._frame_samples is not None
-        self._stream = stream_text(self._studio.model, text, self.voice, self.settings, one_shot=whole)
-        self._stream.threads = self._studio.threads_each
-        return iter(self._stream)
 
     async def _work(self, task: Callable[..., T], *args: Any, threads: ThreadPoolExecutor | None) -> T:
         """Run the model's work in a thread. It is waited for to its end, also when the answer is cancelled."""

@@ -21,6 +21,7 @@ from streamtts.openai_api import OpenAIHandle
 from streamtts.server import ServerHandle
 
 PATIENCE_S = 120.0
+HALF = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
 LONG = "This sentence is said again and again, so that there is more. " * 30
 
 
@@ -86,6 +87,8 @@ def test_a_client_that_leaves_stops_its_generation(api, server):
         ({"input": "Hi", "tokens_per_chunk": 0}, 400, "bad_value"),
         ({"voice": "alloy"}, 400, "bad_value"),
         ([], 400, "bad_value"),
+        ({"input": "Hi", "type": "cancel"}, 400, "bad_value"),
+        ({"input": "Hi", "self": 1, "text": "no"}, 400, "bad_value"),
     ],
 )
 def test_faults_come_as_openais_errors(api, body, status, code):
@@ -100,6 +103,24 @@ def test_what_is_not_json_is_refused(api):
     assert refused.json()["error"]["code"] == "bad_request"
     assert api.get("/audio/speech").status_code == 405
     assert api.get("/elsewhere").status_code == 404
+
+
+def test_a_client_that_leaves_before_its_request_is_whole_is_no_fault(api, caplog):
+    for _ in range(20):
+        with closing(socket.create_connection((api.base_url.host, api.base_url.port))) as raw:
+            raw.sendall(HALF)
+    assert api.post("/audio/speech", json={"input": "Hi."}).status_code == 200
+    assert not caplog.records
+
+
+def test_a_request_that_never_ends_is_given_up(server, monkeypatch):
+    monkeypatch.setattr("streamtts.openai_api.BODY_SECONDS", 0.1)
+    with (
+        OpenAIHandle(server.url) as adapter,
+        closing(socket.create_connection((adapter.host, adapter.port), PATIENCE_S)) as raw,
+    ):
+        raw.sendall(HALF)
+        assert raw.recv(1000).startswith(b"HTTP/1.1 400")
 
 
 def test_the_api_key_is_the_servers_token(model):

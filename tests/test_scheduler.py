@@ -18,18 +18,18 @@ from streamtts.telemetry import Telemetry
 def test_the_one_who_is_due_first_is_served_first():
     async def scene() -> list[str]:
         places, served = Places(1, queue_length=8), []
-        await places.take(0.0, new=True)
+        await places.take(0.0)
 
-        async def want(name: str, due: float, new: bool) -> None:
-            await places.take(due, new=new)
+        async def want(name: str, due: float) -> None:
+            await places.take(due)
             served.append(name)
             places.give()
 
         wanting = [
-            asyncio.create_task(want("far ahead of its listener", 30.0, False)),
-            asyncio.create_task(want("came second", 12.0, True)),
-            asyncio.create_task(want("came first", 11.0, True)),
-            asyncio.create_task(want("listener has run dry", 5.0, False)),
+            asyncio.create_task(want("far ahead of its listener", 30.0)),
+            asyncio.create_task(want("came second", 12.0)),
+            asyncio.create_task(want("came first", 11.0)),
+            asyncio.create_task(want("listener has run dry", 5.0)),
         ]
         await asyncio.sleep(0)
         assert places.first_due() == 5.0
@@ -44,20 +44,21 @@ def test_the_one_who_is_due_first_is_served_first():
 def test_a_full_queue_is_busy_for_newcomers_only():
     async def scene() -> None:
         places = Places(1, queue_length=1)
-        await places.take(0.0, new=True)
-        second = asyncio.create_task(places.take(1.0, new=True))
-        await asyncio.sleep(0)
-        with pytest.raises(StreamTTSError) as caught:
-            await places.take(2.0, new=True)
-        assert caught.value.code == "busy"
-        begun = asyncio.create_task(places.take(3.0, new=False))
-        await asyncio.sleep(0)
-        assert (places.waiting, places.waiting_new) == (2, 1)
-        for task in (second, begun):
+        with places.queueing(), places.queueing():  # one for the place, one that waits
+            with pytest.raises(StreamTTSError) as caught, places.queueing():
+                pass
+            assert caught.value.code == "busy"
+            await places.take(0.0)
+        with places.queueing():
+            with pytest.raises(StreamTTSError), places.queueing():
+                pass
+            begun = asyncio.create_task(places.take(3.0))  # an answer that goes on asks no queue
+            await asyncio.sleep(0)
+            assert (places.waiting, places.queued) == (1, 1)
             places.give()
-            await task
+            await begun
         places.give()
-        assert places.taken == 0
+        assert (places.taken, places.queued) == (0, 0)
 
     asyncio.run(scene())
 
@@ -65,9 +66,9 @@ def test_a_full_queue_is_busy_for_newcomers_only():
 def test_who_stops_waiting_loses_nobody_a_place():
     async def scene() -> None:
         places = Places(1, queue_length=4)
-        await places.take(0.0, new=True)
-        leaver = asyncio.create_task(places.take(1.0, new=True))
-        stayer = asyncio.create_task(places.take(2.0, new=True))
+        await places.take(0.0)
+        leaver = asyncio.create_task(places.take(1.0))
+        stayer = asyncio.create_task(places.take(2.0))
         await asyncio.sleep(0)
         places.give()  # to the leaver, who is cancelled before it can run
         leaver.cancel()

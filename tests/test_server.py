@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
 import logging
 import os
@@ -25,7 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 import streamtts
-from streamtts import Limits, Settings, StreamTTSError, serve
+from streamtts import Limits, Settings, StreamTTSError, generator, serve
 from streamtts.audio import pcm16
 from streamtts.generator import StreamStats
 from streamtts.server import ServerHandle
@@ -410,6 +412,24 @@ def test_a_full_queue_answers_busy(model):
             assert answer(second, {"text": "Me too."})[1]["type"] == "complete"
 
 
+def test_a_request_that_is_refused_as_busy_has_cost_no_work(model, monkeypatch):
+    stream_text, prepared = generator.stream_text, itertools.count()
+
+    def counted(*args: Any, **options: Any) -> generator.Stream:
+        next(prepared)
+        return stream_text(*args, **options)
+
+    monkeypatch.setattr(generator, "stream_text", counted)
+    with serve(model, port=0, limits=Limits(queue_length=2)) as server, contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(open_socket(server)) for _ in range(20)]
+        for ws in sockets:
+            ws.send(json.dumps({"text": LONG}))
+        firsts = [ws.recv(timeout=PATIENCE_S) for ws in sockets]
+        spoken = sum(isinstance(first, bytes) for first in firsts)
+        assert {json.loads(first)["code"] for first in firsts if isinstance(first, str)} == {"busy"}
+        assert next(prepared) == spoken
+
+
 def test_a_newcomer_passes_an_answer_that_is_ahead_of_its_listener(model):
     """One place, a long answer running faster than its listener hears: the short one does not wait for its end."""
     with serve(model, port=0, limits=Limits(places=1)) as server, open_socket(server) as first:
@@ -453,6 +473,13 @@ def test_health_and_voices_on_the_same_port(server, model):
     status, health = get(server, "/health")
     assert (status, health["status"], health["engine"]) == (200, "ok", model.engine)
     assert get(server, "/voices") == (200, {"voices": model.voices, "default": "default"})
+
+
+def test_a_path_that_is_none_is_refused(server, caplog):
+    with closing(socket.create_connection((server.host, server.port), PATIENCE_S)) as raw:
+        raw.sendall(b"GET //[ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert raw.recv(1000).startswith(b"HTTP/1.1 400")
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_an_unknown_path_is_404_for_pages_and_sockets(server):
