@@ -24,7 +24,8 @@ from .s3gen import FLOW_NOISE, MelChunk, prompt_noise
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
-Block = tuple[Tensor, Tensor]  # keys, values: (heads, positions, head_size)
+# Keys (heads, head_size, positions) and values (heads, positions, head_size): as products want them, without a copy.
+Block = tuple[Tensor, Tensor]
 
 
 class State:
@@ -34,16 +35,20 @@ class State:
         tails: By layer: the last inputs of a causal convolution (1, channels, kernel - 1).
         prompt: By layer: keys and values of the voice prompt, shared by all utterances of the voice.
         own: By layer: keys and values of the utterance's last positions.
+
+    Args:
+        dtype: In which keys and values are kept, and attention multiplies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
         self.tails: dict[Any, Tensor] = {}
         self.prompt: dict[Any, Block] = {}
         self.own: dict[Any, Block] = {}
 
     def fork(self) -> State:
         """A state that starts where this one ends, what it has attended to as its prompt."""
-        child = State()
+        child = State(self.dtype)
         child.tails, child.prompt = dict(self.tails), dict(self.own)
         return child
 
@@ -56,21 +61,33 @@ class State:
 
     def remember(self, key: Any, k: Tensor, v: Tensor, keep: int) -> list[Block]:
         """Add keys and values (heads, n, size); return all blocks to attend to and keep the last ``keep``."""
+        k, v = k.mT.to(self.dtype).contiguous(), v.to(self.dtype).contiguous()
         if key in self.own:
-            k, v = (torch.cat([old, new], dim=1) for old, new in zip(self.own[key], (k, v), strict=True))
-        first = max(0, k.shape[1] - keep)
-        self.own[key] = (k[:, first:], v[:, first:])
+            keys, values = self.own[key]
+            k, v = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=1)
+        first = max(0, v.shape[1] - keep)
+        self.own[key] = (k[:, :, first:], v[:, first:])
         return [self.prompt[key], (k, v)] if key in self.prompt else [(k, v)]
 
 
+def attend_in_bf16(flow: Any) -> None:
+    """Let streams keep keys and values in bfloat16 and multiply with them in it; the softmax stays in float32."""
+    flow.kept_dtype = torch.bfloat16
+
+
 def attend(q: Tensor, blocks: list[Block], bias: Tensor | None = None) -> Tensor:
-    """Attention of q (heads, n, size) to several blocks of keys and values, without copying them together."""
-    scores = torch.cat([q @ k.mT for k, _ in blocks], dim=2)
+    """Attention of q (heads, n, size) to several blocks of keys and values, without copying them together.
+
+    It multiplies in the blocks' number format; ``bias`` (heads, n, positions) is added to the scores before scaling.
+    """
+    kept, scale = blocks[0][0].dtype, 1 / math.sqrt(q.shape[2])
+    scaled = (q * scale).to(kept)
+    scores = torch.cat([torch.bmm(scaled, k) for k, _ in blocks], dim=2)
     if bias is not None:
-        scores = scores + bias
-    weights = torch.softmax(scores / math.sqrt(q.shape[2]), dim=2).split([k.shape[1] for k, _ in blocks], dim=2)
-    parts = [w @ v for w, (_, v) in zip(weights, blocks, strict=True)]
-    return torch.stack(parts).sum(0)
+        scores = torch.add(scores, bias, alpha=scale)
+    weights = torch.softmax(scores, dim=2, dtype=q.dtype).to(kept).split([k.shape[2] for k, _ in blocks], dim=2)
+    first, *others = (torch.bmm(w, v).to(q.dtype) for w, (_, v) in zip(weights, blocks, strict=True))
+    return sum(others, first)
 
 
 class CachedDecoder:
@@ -118,7 +135,8 @@ class CachedDecoder:
 
     def _prompt_state(self, s3gen: Any) -> State:
         """The voice prompt as a block of its own, but for the tokens that look into the utterance."""
-        state, tokens, mel = State(), self.voice.prompt_tokens, self.voice.prompt_mel.mT
+        dtype = getattr(s3gen.flow, "kept_dtype", torch.float32)
+        state, tokens, mel = State(dtype), self.voice.prompt_tokens, self.voice.prompt_mel.mT
         n = tokens.shape[1] - LOOKAHEAD
         frames = n * FRAMES_PER_TOKEN
         everything = _Blocks(s3gen.flow, n, self.settings.flow_steps)
@@ -188,7 +206,7 @@ class _Blocks:
             for linear in (attention.linear_q, attention.linear_k, attention.linear_v)
         )  # (n, heads, d_k)
         blocks = state.remember(key, k.transpose(0, 1), v.transpose(0, 1), keep)
-        total = sum(block[0].shape[1] for block in blocks)
+        total = sum(values.shape[1] for _, values in blocks)
         q_content = (q + attention.pos_bias_u).transpose(0, 1)
         q_position = (q + attention.pos_bias_v).transpose(0, 1)
         table = _positions(voice, key, attention, embed.pos_enc, total)  # (heads, d_k, 2 * reach - 1)

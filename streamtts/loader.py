@@ -23,6 +23,7 @@ from .architecture import (
     build_voice_encoder,
     restore_tables,
 )
+from .cached import attend_in_bf16
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
 from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
@@ -141,9 +142,9 @@ def load(
             Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
         precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int8+bf16``, the
-            same with HiFT's convolutions in bfloat16; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes int8 for a
-            full-size checkpoint on a CPU that is faster with it, and bfloat16 with it likewise; bf16 on a GPU that has
-            it, and float32 else. All else stays in float32.
+            same with HiFT's convolutions and the attention of policy ``cached`` in bfloat16; ``bf16`` and ``fp16``, of
+            T3 alone. ``auto`` takes int8 for a full-size checkpoint on a CPU that is faster with it, and bfloat16 with
+            it likewise; bf16 on a GPU that has it, and float32 else. All else stays in float32.
         voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:
@@ -230,6 +231,7 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     fold_weight_norm(s3gen.mel2wav)
     if chosen.precision == "int8+bf16":
         convolve_in_bf16(s3gen.mel2wav)
+        attend_in_bf16(s3gen.flow)
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
