@@ -170,8 +170,10 @@ class Stream:
             torch.set_num_threads(self.threads)
         batches = self._source.batches()
         first_heard = threading.Event()
-        if self.settings.parallel:
-            # Where the stages share cores, T3 running ahead would only delay the first sound.
+        # On a CPU two stages that both use all cores only get in each other's way: PyTorch then keeps two pools of
+        # threads, each of which waits for the other through the system at every operation.
+        if self.settings.parallel and (self.threads == 1 or self._model.device != "cpu"):
+            # On a GPU that both use, T3 running ahead would only delay the first sound.
             first = decoder.first_tokens if self.threads > 1 else 0
             batches = _in_thread(batches, first, first_heard, self._asked)
         try:

@@ -321,3 +321,17 @@ def test_a_single_chunk_says_nothing_about_underruns(model):
     assert several.chunks > 1
     assert several.max_underrun_ms is not None
     assert several.max_underrun_ms >= 0
+
+
+def test_t3_has_a_thread_of_its_own_only_where_its_cores_are_its_own(model):
+    def threads_with(threads: int) -> set[str]:
+        spoken = streamtts.stream(model, "Good morning, how are you today?", settings=Settings(parallel=True))
+        spoken.threads = threads
+        chunks = iter(spoken)
+        next(chunks)
+        names = {thread.name for thread in threading.enumerate()}
+        chunks.close()
+        return names
+
+    assert "streamtts-t3" in threads_with(1)
+    assert "streamtts-t3" not in threads_with(2)  # two pools of threads on the same cores wait for each other
