@@ -325,7 +325,8 @@ def test_a_single_chunk_says_nothing_about_underruns(model):
 
 def test_t3_has_a_thread_of_its_own_only_where_its_cores_are_its_own(model):
     def threads_with(threads: int) -> set[str]:
-        spoken = streamtts.stream(model, "Good morning, how are you today?", settings=Settings(parallel=True))
+        long = " ".join([TEXT] * 8)  # more tokens than T3 may run ahead
+        spoken = streamtts.stream(model, long, settings=Settings(parallel=True))
         spoken.threads = threads
         chunks = iter(spoken)
         next(chunks)
