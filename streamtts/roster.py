@@ -38,6 +38,7 @@ class ClientInfo:
     state: ClientState  # waiting: it asked, and has no audio yet
     connected_s: float
     answers: int  # ended, also those cancelled or failed
+    buffered_bytes: int  # audio made for it and not yet sent
     ttfa_ms: float | None
     rtf: float | None
     max_underrun_ms: float | None
@@ -65,6 +66,7 @@ class _Visit:
             state=state or ("speaking" if begun else "waiting" if waiting else "idle"),
             connected_s=round(time.monotonic() - self.since, 1),
             answers=link.answered,
+            buffered_bytes=sum(speech.buffered_bytes for speech in link.speeches),
             ttfa_ms=stats.ttfa_ms if stats else None,
             rtf=stats.rtf if stats else None,
             max_underrun_ms=stats.max_underrun_ms if stats else None,

@@ -115,7 +115,7 @@ class Studio:
     @property
     def buffered_bytes(self) -> int:
         """Audio made and not yet sent."""
-        return sum(speech.buffered_samples for speech in self._answers) * 4
+        return sum(speech.buffered_bytes for speech in self._answers)
 
     @property
     def threads_each(self) -> int:
@@ -310,9 +310,9 @@ class Speech:
         return not (self._text_ended or self.cancelled or self._speaking or self._pieces or self._ready)
 
     @property
-    def buffered_samples(self) -> int:
+    def buffered_bytes(self) -> int:
         """Audio made and not yet sent."""
-        return sum(len(frame.samples) for frame in self._ready if frame is not None)
+        return sum(frame.samples.nbytes for frame in self._ready if frame is not None)
 
     def stats(self) -> Stats:
         """What was sent so far and what it cost."""
@@ -467,7 +467,7 @@ class Speech:
 
     def _crowded(self) -> bool:
         """Whether enough audio waits for the reader."""
-        return self._frame_samples is None and self.buffered_samples > BUFFER_SECONDS * SAMPLE_RATE
+        return self._frame_samples is None and self.buffered_bytes > BUFFER_SECONDS * SAMPLE_RATE * 4
 
     def _count(self, chunk: AudioChunk, base: int) -> None:
         made = self._made

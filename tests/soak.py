@@ -49,6 +49,7 @@ class Record:
     ends: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     ttfa_ms: list[float] = field(default_factory=list)
+    underrun_ms: list[float] = field(default_factory=list)
     samples: int = 0
 
     def check(self, kind: str, received: int, promised: int) -> None:
@@ -95,6 +96,7 @@ class Crowd:
             assert speech.stats is not None and speech.ttfa_ms is not None
             self.record.check("complete", received, speech.stats.samples)
             self.record.ttfa_ms.append(speech.ttfa_ms)
+            self.record.underrun_ms.append(speech.stats.max_underrun_ms or 0.0)
 
     async def speak_simple(self) -> None:
         async with AsyncClient(self.url, answer_s=PATIENCE_S) as client:
@@ -207,6 +209,7 @@ async def load_curve(url: str, seconds: float) -> list[dict[str, Any]]:
         await crowd.run(clients, seconds, [crowd.speak])
         took = time.monotonic() - began
         p50, p95 = (percentile(record.ttfa_ms, share) for share in (0.5, 0.95))
+        dry = percentile(record.underrun_ms, 0.95)
         rows.append(
             {
                 "clients": clients,
@@ -214,12 +217,14 @@ async def load_curve(url: str, seconds: float) -> list[dict[str, Any]]:
                 "busy": record.ends["busy"],
                 "ttfa_p50_ms": p50,
                 "ttfa_p95_ms": p95,
+                "underrun_p95_ms": dry,
                 "audio_s_per_s": round(record.samples / 24_000 / took, 2),
                 "faults": record.faults,
             }
         )
-        print(f"{clients:4} clients: {record.ends['complete']:4} answers, {record.ends['busy']:4} busy, first audio "
-              f"p50 {p50 or 0:6.0f} ms, p95 {p95 or 0:6.0f} ms", flush=True)  # fmt: skip
+        ends = f"{record.ends['complete']:4} answers, {record.ends['busy']:4} busy"
+        times = f"first audio p50 {p50 or 0:6.0f} ms, p95 {p95 or 0:6.0f} ms; underrun p95 {dry or 0:6.0f} ms"
+        print(f"{clients:4} clients: {ends}; {times}", flush=True)
     return rows
 
 
@@ -264,9 +269,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="time for everything (default 3)")
     parser.add_argument("--clients", type=int, default=50, help="clients of the crowd (default 50)")
     parser.add_argument("--queue", type=int, default=16, help="requests that may wait at the server (default 16)")
+    parser.add_argument("--places", type=int, default=1, help="syntheses at once at the server (default 1)")
     parser.add_argument("--json", metavar="FILE", help="write the report there, too")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "streamtts", "serve", "--port", "0", "--queue", str(options.queue)]
+    command = [sys.executable, "-m", "streamtts", "serve", "--port", "0"]
+    command += ["--queue", str(options.queue), "--places", str(options.places)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert server.stdout is not None
     try:

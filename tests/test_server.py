@@ -383,6 +383,8 @@ def test_a_reader_that_stalls_pauses_its_own_generation_and_nobody_elses(model):
         # Nobody waits and no place is taken, although the stalled answer is far from its end.
         assert eventually(lambda: server.health()["synthesising"] == 0)
         assert server.health()["answers"] == 1
+        # What is kept for it is shown, and is some seconds of audio, not the minutes it asked for.
+        assert 8 * 96_000 < server.clients()[0].buffered_bytes < 12 * 96_000
         assert still_speaks(server)
         assert server.health()["answers"] == 1
         kinds = {read_raw(raw)[0] for _ in range(3)}  # it goes on where it was
