@@ -4,6 +4,7 @@ import torch
 
 from streamtts.settings import Settings
 from streamtts.t3 import STOP, speech_tokens, voice_prefix
+from streamtts.voices import Voice
 
 TEXT = "The weather is nice today, so we walked along the river for two hours."
 
@@ -76,7 +77,7 @@ def test_voice_prefix_is_computed_once(model):
 def test_an_utterance_goes_on_where_another_left_its_cache_and_says_the_same(model):
     first = list(spoken(model, Settings()))
     longer = list(spoken(model, Settings(), text=f"{TEXT} {TEXT}"))
-    other = model.add_voice("other", model.tts.conds)
+    other = Voice("other", model.voice().t3_cond, model.tts.conds.gen)
     generator = torch.Generator().manual_seed(3)
     sampling = Settings(), generator
     assert list(speech_tokens(model.gpt2, ids(model), other, model.architecture, *sampling)) == first

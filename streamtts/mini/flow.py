@@ -324,7 +324,7 @@ def train_estimator(
     minutes: float,
     xvectors: dict[str, NDArray[Any]] | None,
     max_steps: int | None = None,
-    batch: int = 12,
+    batch: int = 8,
     rate: float = 6e-4,
 ) -> None:
     """Second half of the stage; WORK/checkpoints/estimator.pt holds the result."""
