@@ -175,6 +175,27 @@ def sample(
     return x
 
 
+def decode_codes(
+    flow: Any,
+    table: SummedTable,
+    sounds: torch.Tensor,
+    lengths: torch.Tensor,
+    prompt: torch.Tensor,
+    xvector: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What flow and encoder make of codes: mels (B, 2T, 80); only the estimator's part is differentiable.
+
+    sounds: of prompt and utterance (B, T); lengths: how many of them count (B,); prompt: its mel, then zeros
+    (B, 2T, 80); xvector: (B, 192).
+    """
+    with torch.no_grad():
+        mu = encode(flow, table, sounds, lengths)
+    mask = (torch.arange(mu.shape[1])[None] < MELS_PER_TOKEN * lengths[:, None]).float()[:, None]
+    speaker = flow.spk_embed_affine_layer(nn.functional.normalize(xvector, dim=1))
+    mel = sample(flow.decoder.estimator, mu.transpose(1, 2), mask, speaker, prompt.transpose(1, 2))
+    return mel.transpose(1, 2), mu
+
+
 def keep_end_in_fp32(estimator: Any) -> None:
     """The last norm's large constants need more than bf16's eight bits."""
     for module in (estimator.final_block, estimator.final_proj):
@@ -352,12 +373,8 @@ def train_estimator(
         scored: torch.Tensor,
         xvector: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.no_grad():
-            mu = encode(flow, table, sounds, lengths)
-        mask = (torch.arange(mu.shape[1])[None] < MELS_PER_TOKEN * lengths[:, None]).float()[:, None]
-        spk = speaker(nn.functional.normalize(xvector, dim=1))
-        x = sample(estimator, mu.transpose(1, 2), mask, spk, prompt.transpose(1, 2)).transpose(1, 2)
-        return l1(x, mel, scored), l1(mu, mel, scored)
+        made, mu = decode_codes(flow, table, sounds, lengths, prompt, xvector)
+        return l1(made, mel, scored), l1(mu, mel, scored)
 
     for step in run.steps():
         for group in optimizer.param_groups:

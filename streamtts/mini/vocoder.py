@@ -1,7 +1,8 @@
 """Stages hift and adversarial: mel -> waveform, the stock HiFT with multi-resolution spectral losses.
 
-Half of the mels are the teacher's, half are what the flow makes of the same codes (when a flow has been trained), so
-the vocoder learns the mels it will see. The source is driven by the teacher's f0; the f0 predictor learns beside it.
+Half of the mels are the teacher's, half are what the flow makes of the same codes behind a prompt (when a flow has been
+trained), so the vocoder learns the mels it will see; a third are of the low voice, since HiFT speaks no pitch that it
+has not heard. The source is driven by the teacher's f0; the f0 predictor learns beside it.
 Losses: log magnitude and spectral convergence at five resolutions (Yamamoto et al. 2020, "Parallel WaveGAN") and log
 mel. They blur what they cannot predict, which sounds buzzy; the adversarial stage goes on from there with a
 discriminator beside them, at a lower rate.
@@ -23,14 +24,17 @@ from torch import nn
 from ..architecture import S3GenSizes
 from .corpus import LOW_VOICE, Part
 from .discriminator import Discriminator
-from .flow import bf16, encode, load_flow, split
+from .flow import bf16, decode_codes, keep_end_in_fp32, load_flow, split
 from .phones import MELS_PER_TOKEN
-from .trainer import Run, load_part
+from .speakers import xvector_bank
+from .trainer import Run, SummedTable, load_part
 
 FRAMES = 28  # of a training segment: 0.56 s
 JUDGE_RATE, ADVERSARIAL_RATE = 4e-4, 2e-4
 OPPOSED, FEATURES = 0.3, 1.0  # weights of the losses beside the spectral one
 CONTEXT_TOKENS = 12  # around it, for the flow
+PROMPT_TOKENS = 20  # before that
+LOW_SHARE = 1 / 3  # of the segments in the low voice
 RESOLUTIONS = [(2048, 240), (1024, 120), (512, 60), (256, 30), (128, 16)]  # window, hop
 
 
@@ -59,6 +63,81 @@ class SpectralLoss(nn.Module):
         a, b = (self.mel @ self.spectrum(y, 1024, 120) for y in (made, real))
         mel = (a.clamp(min=1e-5).log() - b.clamp(min=1e-5).log()).abs().mean()
         return total / len(RESOLUTIONS) + mel, mel
+
+
+class Segments:
+    """Random segments of the corpus, a third of them in the low voice where there is one."""
+
+    def __init__(
+        self, part: Part, flow: tuple[Any, SummedTable] | None, xvectors: dict[str, NDArray[Any]], seed: int
+    ) -> None:
+        self.part, self.flow, self.xvectors = part, flow, xvectors
+        self.rng = np.random.default_rng(seed)
+        self.tokens = FRAMES // MELS_PER_TOKEN
+
+    def __call__(self, items: Sequence[int], batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: mel (B, 80, FRAMES), audio (B, n), f0 (B, FRAMES) in Hz."""
+        low_items = [i for i in items if self.part.items[i]["low"]]
+        cuts = []
+        for _ in range(batch):
+            low = bool(low_items) and self.rng.random() < LOW_SHARE
+            i = int(self.rng.choice(low_items if low else items))
+            cuts.append((i, int(self.rng.integers(0, self.part.items[i]["tokens"] - self.tokens + 1)), low))
+        mel, audio, f0 = (np.stack([self.get(f, *cut) for cut in cuts]) for f in ("mel", "audio", "f0"))
+        if self.flow is not None:
+            half = batch // 2
+            mel[:half] = self.by_flow(*self.flow, items, low_items, cuts[:half])
+        return torch.from_numpy(mel).transpose(1, 2), torch.from_numpy(audio / 32768), torch.from_numpy(f0)
+
+    def get(self, field: str, i: int, at: int, low: bool, tokens: int | None = None) -> NDArray[np.float32]:
+        """A field of the corpus from token `at` of item i, in one of the voices."""
+        name = f"{field}_low" if low and field in ("mel", "audio") else field
+        values = self.part.get(i, name, at, at + (tokens or self.tokens)).astype(np.float32)
+        return values * np.float32(LOW_VOICE["f0"]) if low and field == "f0" else values
+
+    def by_flow(
+        self,
+        flow: Any,
+        table: SummedTable,
+        items: Sequence[int],
+        low_items: Sequence[int],
+        cuts: list[tuple[int, int, bool]],
+    ) -> NDArray[np.float32]:
+        """Mels (B, FRAMES, 80) that the flow makes of the segments' codes, behind prompts of the same voices."""
+        n = PROMPT_TOKENS + 2 * CONTEXT_TOKENS + self.tokens
+        sounds, lengths = torch.zeros(len(cuts), n, dtype=torch.long), torch.zeros(len(cuts), dtype=torch.long)
+        prompt = torch.zeros(len(cuts), MELS_PER_TOKEN * n, 80)
+        xvector = torch.zeros(len(cuts), 192)
+        begins = []
+        for b, (i, at, low) in enumerate(cuts):
+            other = int(self.rng.choice(low_items if low else items))
+            before = torch.from_numpy(self.part.get(other, "sounds", 0, PROMPT_TOKENS).astype(np.int64))
+            start = max(0, at - CONTEXT_TOKENS)
+            here = self.part.get(i, "sounds", start, at + self.tokens + CONTEXT_TOKENS).astype(np.int64)
+            joined = torch.cat([before, torch.from_numpy(here)])
+            sounds[b, : len(joined)], lengths[b] = joined, len(joined)
+            mel = self.get("mel", other, 0, low, PROMPT_TOKENS)
+            prompt[b, : len(mel)] = torch.from_numpy(mel)
+            begins.append(MELS_PER_TOKEN * (len(before) + at - start))
+            bank = self.xvectors["mel_low" if low else "mel"]
+            xvector[b] = torch.from_numpy(bank[self.rng.integers(len(bank))])
+        with torch.no_grad():
+            made = decode_codes(flow, table, sounds, lengths, prompt, xvector)[0].numpy()
+        return np.stack([made[b, begin : begin + FRAMES] for b, begin in enumerate(begins)])
+
+
+def keep_transforms_in_fp32(hift: Any) -> None:
+    """HiFT's own STFT and inverse STFT stay outside autocast and the compiler."""
+
+    def in_fp32(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def wrapped(*tensors: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", enabled=False):
+                return function(*(t.float() for t in tensors))
+
+        uncompiled: Callable[..., torch.Tensor] = torch.compiler.disable(wrapped)
+        return uncompiled
+
+    hift._istft, hift._stft = in_fp32(hift._istft), in_fp32(hift._stft)
 
 
 def train_hift(
@@ -94,40 +173,12 @@ def train_hift(
     part, spectral = Part(work / "corpus", "speech"), SpectralLoss()
     train, held_out = split(part)
     train = [i for i in train if part.items[i]["tokens"] > FRAMES // MELS_PER_TOKEN + 1]
-    rng = np.random.default_rng(run.step)
-    trained = load_flow(work, sizes) if (work / "checkpoints" / "encoder.pt").exists() else None
-    istft, stft = net._istft, net._stft
-
-    def in_fp32(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def wrapped(*tensors: torch.Tensor) -> torch.Tensor:
-            with torch.autocast("cpu", enabled=False):
-                return function(*(t.float() for t in tensors))
-
-        uncompiled: Callable[..., torch.Tensor] = torch.compiler.disable(wrapped)
-        return uncompiled
-
-    net._istft, net._stft = in_fp32(istft), in_fp32(stft)
+    flow = load_flow(work, sizes) if (work / "checkpoints" / "encoder.pt").exists() else None
+    if flow:
+        keep_end_in_fp32(flow[0].decoder.estimator)
+    make_batch = Segments(part, flow, xvector_bank(work, sizes), seed=run.step)
+    keep_transforms_in_fp32(net)
     decode = torch.compile(net.decode, dynamic=False) if max_steps is None else net.decode
-
-    def cut(i: int, use_flow: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        low = part.items[i]["low"] and not use_flow and rng.random() < 0.5
-        n = FRAMES // MELS_PER_TOKEN
-        at = int(rng.integers(0, part.items[i]["tokens"] - n + 1))
-        mel = part.get(i, "mel_low" if low else "mel", at, at + n).astype(np.float32)
-        if use_flow and trained is not None:
-            a = max(0, at - CONTEXT_TOKENS)
-            sounds = torch.from_numpy(part.get(i, "sounds", a, at + n + CONTEXT_TOKENS).astype(np.int64))[None]
-            with torch.no_grad():
-                made = encode(*trained, sounds, torch.tensor([sounds.shape[1]]))[0]
-            mel = made[MELS_PER_TOKEN * (at - a) :][:FRAMES].numpy()
-        audio = part.get(i, "audio_low" if low else "audio", at, at + n) / np.float32(32768)
-        f0 = part.get(i, "f0", at, at + n).astype(np.float32) * (LOW_VOICE["f0"] if low else 1.0)
-        return mel, audio, f0
-
-    def make_batch(items: Sequence[int]) -> tuple[torch.Tensor, ...]:
-        cuts = [cut(int(i), trained is not None and rng.random() < 0.5) for i in rng.choice(items, batch)]
-        mels, audios, f0s = (torch.from_numpy(np.stack(x).astype(np.float32)) for x in zip(*cuts, strict=True))
-        return mels.transpose(1, 2), audios, f0s
 
     def forward(mel: torch.Tensor, audio: torch.Tensor, f0: torch.Tensor) -> tuple[torch.Tensor, ...]:
         pitch = F.l1_loss(net.f0_predictor(mel), f0)
@@ -146,11 +197,11 @@ def train_hift(
         opposed, features = judge.generator_loss(made, audio)
         return dict(judge=loss.detach(), opposed=opposed, features=features)
 
-    validation = [make_batch(held_out) for _ in range(4)]
+    validation = [make_batch(held_out, batch) for _ in range(4)]
     for step in run.steps():
         for group in optimizer.param_groups:
             group["lr"] = rate * run.rate(100, hold=0.2)
-        mel, audio, f0 = make_batch(train)
+        mel, audio, f0 = make_batch(train, batch)
         loss, log_mel, pitch, made = forward(mel, audio, f0)
         losses = dict(loss=loss, log_mel=log_mel, f0_hz=pitch)
         total = loss + 0.006 * pitch
