@@ -105,12 +105,12 @@ def test_tokenizer_pronounces_lexicon_rules_and_numbers():
     assert units("日本") == ""
 
 
-@pytest.mark.parametrize("stage", ["encoder", "estimator", "hift", "adversarial", "t3", "tokenizer"])
+@pytest.mark.parametrize("stage", ["encoder", "estimator", "pitch", "hift", "adversarial", "t3", "tokenizer"])
 def test_stage_trains_saves_and_resumes(work, stage):
     from streamtts.mini import train
 
     torch.manual_seed(0)
-    if stage in ("estimator", "hift") and not (work / "checkpoints" / "encoder.pt").exists():
+    if stage in ("estimator", "pitch", "hift") and not (work / "checkpoints" / "encoder.pt").exists():
         train.main(["encoder", "--work", str(work), "--minutes", "5", "--max-steps", "1"])
     for expected in (2, 3):
         train.main([stage, "--work", str(work), "--minutes", "5", "--max-steps", "2" if expected == 2 else "1"])

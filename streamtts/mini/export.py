@@ -44,6 +44,8 @@ def trained_s3gen(work: Path, sizes: Architecture) -> Any:
     s3gen.flow.load_state_dict(flow.state_dict())
     vocoder = "adversarial" if (work / "checkpoints" / "adversarial.pt").exists() else "hift"
     s3gen.mel2wav.load_state_dict(load_part(work, vocoder, "net"))
+    if (work / "checkpoints" / "pitch.pt").exists():
+        s3gen.mel2wav.f0_predictor.load_state_dict(load_part(work, "pitch", "predictor"))
     s3gen.speaker_encoder.load_state_dict(build_speaker_encoder(sizes.s3gen).state_dict())
     return s3gen.eval()
 

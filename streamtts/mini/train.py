@@ -1,8 +1,8 @@
 """Make mini from nothing: `python -m streamtts.mini.train STAGE --minutes N`, or `all`.
 
-Stages in order: corpus, tokenizer, flow (encoder, then estimator), hift, adversarial, t3, export, evaluate. Everything
-is kept in the work folder; training stages log losses to WORK/logs/STAGE.csv, save every two minutes and go on from
-there when started again. While a file WORK/PAUSE exists they sleep.
+Stages in order: corpus, tokenizer, flow (encoder, then estimator), pitch, hift, adversarial, t3, export, evaluate.
+Everything is kept in the work folder; training stages log losses to WORK/logs/STAGE.csv, save every two minutes and go
+on from there when started again. While a file WORK/PAUSE exists they sleep.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 
 from .trainer import default_work, keep_freed_memory
 
-MINUTES = dict(tokenizer=15, encoder=40, estimator=30, hift=30, adversarial=30, t3=90)
+MINUTES = dict(tokenizer=15, encoder=40, estimator=60, pitch=6, hift=30, adversarial=30, t3=90)
 TRAINED = tuple(MINUTES)
 STAGES = (
     "corpus",
     "encoder",
     "estimator",
     "flow",
+    "pitch",
     "hift",
     "adversarial",
     "t3",
@@ -51,6 +52,10 @@ def run_stage(
         from .speakers import xvector_bank
 
         train_estimator(work, MINI.s3gen, minutes, xvector_bank(work, MINI.s3gen), max_steps)
+    elif stage == "pitch":
+        from .pitch import train_pitch
+
+        train_pitch(work, MINI.s3gen, minutes, max_steps)
     elif stage in ("hift", "adversarial"):
         from .vocoder import train_hift
 

@@ -2,7 +2,7 @@
 
 Half of the mels are the teacher's, half are what the flow makes of the same codes behind a prompt (when a flow has been
 trained), so the vocoder learns the mels it will see; a third are of the low voice, since HiFT speaks no pitch that it
-has not heard. The source is driven by the teacher's f0; the f0 predictor learns beside it.
+has not heard. The source is driven by the teacher's f0; the f0 predictor is `pitch.py`'s.
 Losses: log magnitude and spectral convergence at five resolutions (Yamamoto et al. 2020, "Parallel WaveGAN") and log
 mel. They blur what they cannot predict, which sounds buzzy; the adversarial stage goes on from there with a
 discriminator beside them, at a lower rate.
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
@@ -34,6 +33,8 @@ JUDGE_RATE, ADVERSARIAL_RATE = 4e-4, 2e-4
 OPPOSED, FEATURES = 0.3, 1.0  # weights of the losses beside the spectral one
 CONTEXT_TOKENS = 12  # around it, for the flow
 PROMPT_TOKENS = 20  # before that
+NEW_SHARE, KEPT = 0.2, 3000  # the flow costs more than the vocoder: its segments are used several times
+SOURCE_GAIN = 3.0  # of every harmonic in the source
 LOW_SHARE = 1 / 3  # of the segments in the low voice
 RESOLUTIONS = [(2048, 240), (1024, 120), (512, 60), (256, 30), (128, 16)]  # window, hop
 
@@ -65,6 +66,11 @@ class SpectralLoss(nn.Module):
         return total / len(RESOLUTIONS) + mel, mel
 
 
+def long_enough(part: Part, items: Sequence[int]) -> list[int]:
+    """Those that a segment can be cut from."""
+    return [i for i in items if part.items[i]["tokens"] >= FRAMES // MELS_PER_TOKEN]
+
+
 class Segments:
     """Random segments of the corpus, a third of them in the low voice where there is one."""
 
@@ -74,9 +80,21 @@ class Segments:
         self.part, self.flow, self.xvectors = part, flow, xvectors
         self.rng = np.random.default_rng(seed)
         self.tokens = FRAMES // MELS_PER_TOKEN
+        self.made: list[tuple[NDArray[np.float32], ...]] = []  # by the flow: mel, audio, f0
 
     def __call__(self, items: Sequence[int], batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A batch: mel (B, 80, FRAMES), audio (B, n), f0 (B, FRAMES) in Hz."""
+        half = batch // 2 if self.flow is not None else 0
+        if half and (self.rng.random() < NEW_SHARE or len(self.made) < 16 * half):
+            self.made += zip(*self.cut(items, half, by_flow=True), strict=True)
+            del self.made[:-KEPT]
+        kept = [self.made[i] for i in self.rng.integers(len(self.made), size=half)] if half else []
+        drawn = [*kept, *zip(*self.cut(items, batch - half), strict=True)]
+        mel, audio, f0 = (torch.from_numpy(np.stack(field)) for field in zip(*drawn, strict=True))
+        return mel.transpose(1, 2), audio / 32768, f0
+
+    def cut(self, items: Sequence[int], batch: int, by_flow: bool = False) -> list[NDArray[np.float32]]:
+        """Mel (B, FRAMES, 80), audio and f0 of new segments."""
         low_items = [i for i in items if self.part.items[i]["low"]]
         cuts = []
         for _ in range(batch):
@@ -84,10 +102,7 @@ class Segments:
             i = int(self.rng.choice(low_items if low else items))
             cuts.append((i, int(self.rng.integers(0, self.part.items[i]["tokens"] - self.tokens + 1)), low))
         mel, audio, f0 = (np.stack([self.get(f, *cut) for cut in cuts]) for f in ("mel", "audio", "f0"))
-        if self.flow is not None:
-            half = batch // 2
-            mel[:half] = self.by_flow(*self.flow, items, low_items, cuts[:half])
-        return torch.from_numpy(mel).transpose(1, 2), torch.from_numpy(audio / 32768), torch.from_numpy(f0)
+        return [self.by_flow(*self.flow, items, low_items, cuts) if by_flow and self.flow else mel, audio, f0]
 
     def get(self, field: str, i: int, at: int, low: bool, tokens: int | None = None) -> NDArray[np.float32]:
         """A field of the corpus from token `at` of item i, in one of the voices."""
@@ -140,6 +155,18 @@ def keep_transforms_in_fp32(hift: Any) -> None:
     hift._istft, hift._stft = in_fp32(hift._istft), in_fp32(hift._stft)
 
 
+def fix_source(hift: Any) -> None:
+    """Merge the source's harmonics in equal parts, and leave it at that.
+
+    Left to learn, the merge fades the source out within some hundred steps, since before the rest of the network has
+    learnt to use it, it only disturbs; what is then made from the mel alone has no pitch but the frames' rate.
+    """
+    merge = hift.m_source.l_linear
+    nn.init.constant_(merge.weight, SOURCE_GAIN)
+    nn.init.zeros_(merge.bias)
+    merge.requires_grad_(False)
+
+
 def train_hift(
     work: Path,
     sizes: S3GenSizes,
@@ -162,7 +189,8 @@ def train_hift(
         net.load_state_dict(
             {k.removeprefix("mel2wav."): v.float() for k, v in weights.items() if k.startswith("mel2wav.")}
         )
-    optimizer = torch.optim.AdamW(net.parameters(), rate, betas=(0.8, 0.99), weight_decay=0.0)
+    parameters = [p for part, p in net.named_parameters() if not part.startswith(("f0_predictor.", "m_source."))]
+    optimizer = torch.optim.AdamW(parameters, rate, betas=(0.8, 0.99), weight_decay=0.0)
     judge = Discriminator()
     judging = torch.optim.AdamW(judge.parameters(), JUDGE_RATE, betas=(0.8, 0.99), weight_decay=0.0)
     parts: dict[str, Any] = dict(net=net, optimizer=optimizer)
@@ -172,21 +200,21 @@ def train_hift(
     run = Run(work, "adversarial" if adversarial else "hift", minutes, parts, max_steps)
     part, spectral = Part(work / "corpus", "speech"), SpectralLoss()
     train, held_out = split(part)
-    train = [i for i in train if part.items[i]["tokens"] > FRAMES // MELS_PER_TOKEN + 1]
+    train, held_out = long_enough(part, train), long_enough(part, held_out)
     flow = load_flow(work, sizes) if (work / "checkpoints" / "encoder.pt").exists() else None
     if flow:
         keep_end_in_fp32(flow[0].decoder.estimator)
-    make_batch = Segments(part, flow, xvector_bank(work, sizes), seed=run.step)
+    make_batch, apart = (Segments(part, flow, xvector_bank(work, sizes), seed) for seed in (run.step, -1 + 2**32))
     keep_transforms_in_fp32(net)
+    fix_source(net)
     decode = torch.compile(net.decode, dynamic=False) if max_steps is None else net.decode
 
     def forward(mel: torch.Tensor, audio: torch.Tensor, f0: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        pitch = F.l1_loss(net.f0_predictor(mel), f0)
         source, _, _ = net.m_source(net.f0_upsamp(f0[:, None]).transpose(1, 2))
         with bf16():
             made = decode(mel, source.transpose(1, 2)).float()
         made = made[:, : audio.shape[1]]
-        return *spectral(made, audio), pitch, made
+        return *spectral(made, audio), made
 
     def judged(made: torch.Tensor, audio: torch.Tensor) -> dict[str, torch.Tensor]:
         """One step of the discriminator, then what it makes the vocoder learn."""
@@ -197,24 +225,23 @@ def train_hift(
         opposed, features = judge.generator_loss(made, audio)
         return dict(judge=loss.detach(), opposed=opposed, features=features)
 
-    validation = [make_batch(held_out, batch) for _ in range(4)]
+    validation = [apart(held_out, batch) for _ in range(4)]
     for step in run.steps():
         for group in optimizer.param_groups:
             group["lr"] = rate * run.rate(100, hold=0.2)
         mel, audio, f0 = make_batch(train, batch)
-        loss, log_mel, pitch, made = forward(mel, audio, f0)
-        losses = dict(loss=loss, log_mel=log_mel, f0_hz=pitch)
-        total = loss + 0.006 * pitch
+        loss, log_mel, made = forward(mel, audio, f0)
+        losses, total = dict(loss=loss, log_mel=log_mel), loss
         if adversarial:
             losses |= (extra := judged(made, audio))
             total = total + OPPOSED * extra["opposed"] + FEATURES * extra["features"]
         optimizer.zero_grad()
         total.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         values = {name: float(value) for name, value in losses.items()}
         run.log(**values)
         if step % 200 == 199:
             with torch.no_grad():
-                means = np.mean([[v.item() for v in forward(*b)[:3]] for b in validation], 0)
-            run.write(held_out_loss=means[0], log_mel=means[1], f0_hz=means[2])
+                means = np.mean([[v.item() for v in forward(*b)[:2]] for b in validation], 0)
+            run.write(held_out_loss=means[0], log_mel=means[1])
