@@ -42,7 +42,6 @@ MEASURES: tuple[Measure, ...] = (
 UNJUDGED = {
     "log_mel_db": "log-mel distance within 40 ms (dB)",
     "null_db": "null test within 50 ms (dB)",
-    "jump_excess": "jump / local RMS above the reference's",
 }
 
 

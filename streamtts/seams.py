@@ -125,7 +125,6 @@ class _Measured:
             values["f0_error_cents"] = values["f0_jump_cents"] - theirs["f0_jump_cents"]
             values["log_mel_db"] = measures.log_mel_at_db(self.log_mel, points, rate)
             values["null_db"] = measures.null_at_db(x, r, points, rate)
-            values["jump_excess"] = np.maximum(values["jump_over_rms"] - theirs["jump_over_rms"], 0)
             if lag:
                 values["lag_ms"] = measures.lag_ms(x, r, points, rate)
             values |= {f"reference:{name}": v for name, v in theirs.items()}

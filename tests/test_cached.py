@@ -7,6 +7,7 @@ from block_causal import at_once, in_turn
 import streamtts
 from streamtts import Settings
 from streamtts.cached import LOOKAHEAD, CachedDecoder
+from streamtts.seams import log_mel_distance
 
 EVERYTHING = Settings(policy="cached", left_context_tokens=1000)
 
@@ -79,7 +80,6 @@ def test_closer_to_one_shot_than_decoding_alone(model):
     whole = streamtts.synthesize(model, tokens=tokens).samples
 
     def distance(settings):
-        samples = streamtts.redecode(model, tokens, settings=settings).collect().samples
-        return np.sum((samples - whole) ** 2)
+        return log_mel_distance(streamtts.redecode(model, tokens, settings=settings).collect().samples, whole)
 
     assert distance(EVERYTHING) < 0.7 * distance(Settings(policy="none"))

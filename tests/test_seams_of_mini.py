@@ -1,8 +1,9 @@
 """The seams of real streams: none outside the controls by default, many when chunks are decoded apart.
 
 A bound on the step itself, |x[p] - x[p-1]| over the RMS around it, would hold for no speech: of one-shot audio, where
-nothing joins, some two samples in five step by more than a tenth of the RMS (hiss, glottal pulses). What a join may be
-asked for is to add nothing, so the bound of 0.1 is on the step beyond one-shot's largest within 0.5 ms of the place.
+nothing joins, some two samples in five step by more than a tenth of the RMS (hiss, glottal pulses). Nor can it be
+compared with one-shot's at the same sample, whose glottal pulses come in another phase. So it is one of the measures
+that random points of the same audio are the bound of.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ import streamtts
 from streamtts.seams import SeamReport, Verdict, analyse
 
 TEXTS = (Path(__file__).parent / "varied_texts.txt").read_text().splitlines()
-
-LARGEST_ADDED = 0.1  # jump / RMS that a seam may have beyond what one-shot does at the same place
 
 pytestmark = pytest.mark.slow
 
@@ -42,9 +41,8 @@ def test_default_settings_leave_no_more_seams_outside_the_controls_than_chance(m
     # A control's 99th percentile: one seam in a hundred lies outside it by chance.
     outside = [r.table() for r in made if r.n_outside]
     assert sum(r.n_outside for r in made) <= 0.01 * sum(len(r.rows) for r in made), "\n".join(outside)
-    added = [row.values["jump_excess"] for r in made for row in r.rows]
-    assert None not in added
-    assert max(added) <= LARGEST_ADDED
+    steps = [row.values["jump_over_rms"] for r in made for row in r.rows]
+    assert None not in steps
     assert all(r.verdict is not Verdict.NOT_MEASURED for r in made)
 
 
@@ -53,5 +51,3 @@ def test_chunks_decoded_apart_are_mostly_outside(model) -> None:
     seams = sum(len(r.rows) for r in made)
     assert sum(r.n_outside for r in made) > seams / 2
     assert all(r.verdict is Verdict.AUDIBLE for r in made)
-    added = [row.values["jump_excess"] for r in made for row in r.rows]
-    assert sum(value > LARGEST_ADDED for value in added) > seams / 2  # so the bound above tells the two apart

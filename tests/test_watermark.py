@@ -20,10 +20,11 @@ CUT = 5 * 24_000  # samples
 
 @pytest.fixture(scope="module")
 def pair(model):
-    """The same tokens with and without the mark."""
-    plain = streamtts.stream(model, TEXT, settings=Settings(watermark=False)).collect()
-    marked = streamtts.redecode(model, plain.tokens).collect()
-    return plain, marked
+    """The same tokens in the same chunks, with and without the mark."""
+    tokens = streamtts.stream(model, TEXT).collect().tokens
+    return tuple(
+        streamtts.redecode(model, tokens, settings=Settings(watermark=mark)).collect() for mark in (False, True)
+    )
 
 
 def confidence(model, samples):
