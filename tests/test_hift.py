@@ -64,4 +64,4 @@ def test_two_utterances_do_not_disturb_each_other(model):
     for i in range(0, 40, 10):
         parts.append(a.push(mel[:, :, i : i + 10], last=i == 30))
         b.push(mel[:, :, i : i + 10].flip(2))
-    assert (torch.cat(parts) - alone).abs().max() <= 1e-5
+    assert (torch.cat(parts) - alone).abs().max() <= 1e-4

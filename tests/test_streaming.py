@@ -116,7 +116,7 @@ def test_less_context_makes_the_difference_larger(model, tokens):
     full = distance(left_context_tokens=1000, lookahead_tokens=20)
     none = distance(left_context_tokens=0, lookahead_tokens=0, crossfade_ms=0)
     alone = distance(policy="none", crossfade_ms=0)
-    assert full < 0.9 * none < 0.8 * alone
+    assert full < none < alone
 
 
 def test_same_seed_same_samples_other_seed_other_samples(model):

@@ -72,7 +72,7 @@ class Panel:
 
     def compared(self) -> None:
         """Until the figure of the last utterance is there."""
-        self.page.locator(".widget-html", has_text="null test -").wait_for(timeout=180_000)
+        self.page.locator(".widget-html", has_text="null test").wait_for(timeout=180_000)
         self.page.locator("img.widget-image").first.wait_for()
 
     def idle(self) -> None:
