@@ -134,7 +134,7 @@ def test_running_all_twice_replaces_what_the_first_run_started(kernel: NotebookC
     assert ask(kernel, threads) == ["streamtts-compare", "streamtts-speak"]
     assert ask(kernel, "[first is not panel, first.busy, server.state]") == [True, False, "stopped"]
     ask(kernel, "[panel.speak()]")
-    assert ask(kernel, "[panel.wait(), panel.last.stats.chunks > 1, panel.null_db < 10]") == [None, True, True]
+    assert ask(kernel, "[panel.wait(), panel.last.stats.chunks > 1, 0 < panel.distance_db < 6]") == [None, True, True]
 
 
 @pytest.mark.slow

@@ -100,11 +100,11 @@ def test_chunks_go_out_as_pcm_that_tiles_the_utterance(panel: SpeakPanel) -> Non
     assert last["stats"]["samples"] == sum(sizes) == len(pcm) // 2
 
 
-def test_after_speaking_the_figure_and_the_null_test_are_there(panel: SpeakPanel) -> None:
+def test_after_speaking_the_figure_and_the_distance_are_there(panel: SpeakPanel) -> None:
     press_speak(panel, TEXT)
     panel.wait()
-    assert panel.null_db is not None
-    assert f"null test {panel.null_db:.1f} dB" in panel.seams.words.value
+    assert panel.distance_db is not None
+    assert f"log-mel distance {panel.distance_db:.2f} dB" in panel.seams.words.value
     for image in (panel.seams.waveform, panel.seams.zooms):
         assert bytes(image.value).startswith(b"\x89PNG")
 
@@ -330,4 +330,4 @@ def test_memory_is_flat_over_fifty_utterances(panel: SpeakPanel) -> None:
     assert len(kept) <= 2
     assert objects_after - objects < 30 * 10, "ten objects per utterance stay behind"
     assert mib_after - mib < 40, f"{mib:.0f} MiB after 20 utterances, {mib_after:.0f} MiB after 50"
-    assert np.isfinite(panel.null_db or np.nan)
+    assert np.isfinite(panel.distance_db or np.nan)

@@ -89,9 +89,9 @@ class SpeakPanel(ipywidgets.VBox):
         super().__init__([self.player, self.controls, self.seams, self.server])
 
     @property
-    def null_db(self) -> float | None:
-        """Null test of ``last`` against one-shot in dB, or ``None`` while that is not measured."""
-        return self.seams.null_db
+    def distance_db(self) -> float | None:
+        """Log-mel distance of ``last`` to one-shot in dB, or ``None`` while that is not measured."""
+        return self.seams.distance_db
 
     @property
     def busy(self) -> bool:

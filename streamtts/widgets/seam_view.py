@@ -1,4 +1,4 @@
-"""The live figure: the stream over one-shot, every seam under the glass, and the null test."""
+"""The live figure: the stream over one-shot, every seam under the glass, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from ..seams import analyse, null_test_db
+from ..seams import analyse
 
 if TYPE_CHECKING:
     from ..generator import Utterance
@@ -22,7 +22,7 @@ _HIDDEN = {"width": "100%", "max_width": "900px", "display": "none"}
 class Comparison:
     """What the view shows of one utterance."""
 
-    null_db: float | None
+    distance_db: float | None
     words: str  # HTML
     waveform: bytes  # PNG
     zooms: bytes  # PNG, empty without a seam
@@ -32,18 +32,18 @@ class SeamView(ipywidgets.VBox):
     """A line of figures and two pictures, renewed after every utterance. Its methods may be called from any thread.
 
     Attributes:
-        null_db: Null test of what is shown, in dB; ``None`` while nothing is.
+        distance_db: Log-mel distance of what is shown, in dB; ``None`` while nothing is.
     """
 
     def __init__(self) -> None:
-        self.null_db: float | None = None
+        self.distance_db: float | None = None
         self.words = ipywidgets.HTML(_IDLE)
         self.waveform, self.zooms = (ipywidgets.Image(format="png", layout=dict(_HIDDEN)) for _ in range(2))
         super().__init__([self.words, self.waveform, self.zooms], layout={"max_width": "940px"})
 
     def outdated(self) -> None:
         """Something newer is being spoken: what is shown here is the utterance before."""
-        self.null_db = None
+        self.distance_db = None
         if self.waveform.value:
             self.words.value = f"{_BEFORE}<br>Its successor follows once it has been spoken to its end."
             self._fade(True)
@@ -55,7 +55,7 @@ class SeamView(ipywidgets.VBox):
 
     def failed(self, reason: str) -> None:
         """Say why there is no comparison."""
-        self.null_db = None
+        self.distance_db = None
         self.words.value = f"The comparison failed: {html.escape(reason)}"
         for image in (self.waveform, self.zooms):
             image.layout.display = "none"
@@ -67,7 +67,7 @@ class SeamView(ipywidgets.VBox):
         self.waveform.layout.display = ""
         self.zooms.layout.display = "" if comparison.zooms else "none"
         self._fade(False)
-        self.null_db, self.words.value = comparison.null_db, comparison.words
+        self.distance_db, self.words.value = comparison.distance_db, comparison.words
 
     def _fade(self, faded: bool) -> None:
         for image in (self.waveform, self.zooms):
@@ -78,23 +78,24 @@ def compare(made: Utterance, whole: Utterance, dark: bool = False) -> Comparison
     """A streamed utterance against the one-shot decoding of its tokens. Takes a while; touches no widget."""
     from .. import plots  # matplotlib takes a while to import, and is not needed to speak
 
-    null_db = null_test_db(made.samples, whole.samples)
     report = analyse(made.samples, made.seams, reference=whole.samples)
     theme: plots.ThemeName = "dark" if dark else "light"
     waveform = plots.to_png(plots.waveform(made.samples, made.seams, report=report, theme=theme))
     zooms = plots.seam_zooms(made.samples, made.seams, whole.samples, report=report, theme=theme)
-    return Comparison(null_db, _words(made, null_db), waveform, plots.to_png(zooms) if made.seams else b"")
+    return Comparison(
+        report.log_mel_db, _words(made, report.log_mel_db), waveform, plots.to_png(zooms) if made.seams else b""
+    )
 
 
-def _words(made: Utterance, null_db: float | None) -> str:
+def _words(made: Utterance, distance_db: float | None) -> str:
     """What was compared, and how far apart the two are."""
     s = made.stats.settings
-    null = "not measured" if null_db is None else f"{null_db:.1f} dB"
+    distance = "not measured" if distance_db is None else f"{distance_db:.2f} dB"
     context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}"
     blend = f", crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}"
     plays_a_part = {"none": blend, "window": context + blend}.get(s["policy"], "")
     return (
-        f"<b>Stream against one-shot: null test {null}</b> (energy of the difference over energy of one-shot; lower is "
-        f"closer)<br>policy {s['policy']}{plays_a_part}, chunks of {s['first_chunk_tokens']}, then "
+        f"<b>Stream against one-shot: log-mel distance {distance}</b> (how differently coloured; lower is closer)"
+        f"<br>policy {s['policy']}{plays_a_part}, chunks of {s['first_chunk_tokens']}, then "
         f"{s['tokens_per_chunk']} tokens growing by {s['chunk_growth']:g}, seed {s['seed']}"
     )

@@ -72,7 +72,7 @@ class Panel:
 
     def compared(self) -> None:
         """Until the figure of the last utterance is there."""
-        self.page.locator(".widget-html", has_text="null test").wait_for(timeout=180_000)
+        self.page.locator(".widget-html", has_text="log-mel distance").wait_for(timeout=180_000)
         self.page.locator("img.widget-image").first.wait_for()
 
     def idle(self) -> None:
@@ -200,7 +200,7 @@ def test_rerender_plays_the_same_tokens_with_the_new_settings(panel: Panel) -> N
     panel.speak(SHORT)
     panel.finish()
     panel.compared()
-    before = panel.kernel.ask("[panel.last.tokens, panel.null_db]")
+    before = panel.kernel.ask("[panel.last.tokens, panel.distance_db]")
     one = sent(panel)
     panel.pick("policy", "none")
     panel.press("Re-render")
@@ -208,7 +208,7 @@ def test_rerender_plays_the_same_tokens_with_the_new_settings(panel: Panel) -> N
     report = panel.finish()
     panel.page.wait_for_function("document.body.innerText.includes('policy none')")
     panel.compared()
-    after = panel.kernel.ask("[panel.last.tokens, panel.null_db]")
+    after = panel.kernel.ask("[panel.last.tokens, panel.distance_db]")
     assert after[0] == before[0]
     assert after[1] > before[1] + 3, "without context the stream is further from one-shot"
     two = sent(panel)
@@ -227,8 +227,8 @@ def test_the_figure_shows_the_seams_of_what_was_spoken(panel: Panel) -> None:
     pictures.nth(1).wait_for()
     for n in range(2):
         assert pictures.nth(n).evaluate("(image) => image.naturalWidth") == 900
-    words = panel.page.locator(".widget-html", has_text="null test").inner_text()
-    assert f"null test {panel.kernel.ask('panel.null_db'):.1f} dB" in words
+    words = panel.page.locator(".widget-html", has_text="log-mel distance").inner_text()
+    assert f"log-mel distance {panel.kernel.ask('panel.distance_db'):.2f} dB" in words
 
 
 def test_stop_silences_the_page_and_ends_generation(panel: Panel) -> None:
