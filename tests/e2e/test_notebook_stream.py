@@ -210,7 +210,7 @@ def test_rerender_plays_the_same_tokens_with_the_new_settings(panel: Panel) -> N
     panel.compared()
     after = panel.kernel.ask("[panel.last.tokens, panel.distance_db]")
     assert after[0] == before[0]
-    assert after[1] > before[1] + 3, "without context the stream is further from one-shot"
+    assert after[1] > before[1] + 0.2, "without context the stream is further from one-shot"
     two = sent(panel)
     assert len(two) == len(one) and np.abs(two.astype(int) - one).max() > 100
     assert report["underruns"] == 0 and panel.kernel.ask("panel.controls.prebuffer_ms") == 2000
