@@ -35,7 +35,7 @@ def test_sentences_never_trained_on_are_understood_and_end_where_they_should(mod
     assert len(sentences) == 10
     assert wrong / total <= 0.08  # all fifty: see the card
     assert ended >= 9
-    assert np.mean(quality) >= 2.2
+    assert np.mean(quality) >= 2.9  # all fifty: see the card
 
 
 @pytest.mark.slow
