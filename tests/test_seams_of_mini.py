@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scipy.stats import binom
 
 import streamtts
 from streamtts.seams import SeamReport, Verdict, analyse
@@ -39,8 +40,9 @@ def test_default_settings_leave_no_more_seams_outside_the_controls_than_chance(m
     made = reports(model, TEXTS)
     assert len(made) >= 40 and sum(len(r.rows) for r in made) >= 100
     # A control's 99th percentile: one seam in a hundred lies outside it by chance.
-    outside = [r.table() for r in made if r.n_outside]
-    assert sum(r.n_outside for r in made) <= 0.01 * sum(len(r.rows) for r in made), "\n".join(outside)
+    tables = "\n".join(r.table() for r in made if r.n_outside)
+    outside, seams = sum(r.n_outside for r in made), sum(len(r.rows) for r in made)
+    assert binom.sf(outside - 1, seams, 0.01) > 0.05, tables
     steps = [row.values["jump_over_rms"] for r in made for row in r.rows]
     assert None not in steps
     assert all(r.verdict is not Verdict.NOT_MEASURED for r in made)
