@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,15 @@ from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, v
 from .errors import CheckpointError, StreamTTSError
 from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
-from .precision import HALVES, Choice, Precision, choose, converted, large_linears, replace_linears
+from .precision import HALVES, INTEGERS, Choice, Precision, choose
+from .quantize import PerChannel, converted, large_linears, replace_linears
 from .quiet import aloud, quiet
 from .settings import SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
 from .weights import check_memory, fill
 
 if TYPE_CHECKING:
-    from .t3 import Gpt2
+    from .t3 import Backbone
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Model:
     Attributes:
         engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's.
         device: Where it runs, ``cpu``, ``cuda`` or ``mps``.
-        precision: Number format of the large weights, ``fp32``, ``int8``, ``int8+bf16``, ``bf16`` or ``fp16``.
+        precision: Number format of the large weights, one of :func:`streamtts.precision.formats`.
         precision_reason: Why this one, in words.
         architecture: Its sizes and sampling defaults.
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
@@ -67,7 +68,7 @@ class Model:
     precision_reason: str
     architecture: Architecture
     tts: Any
-    gpt2: Gpt2
+    gpt2: Backbone
     vocoder_lag_tokens: int
     threads: int
     clips: VoiceFolder
@@ -125,7 +126,7 @@ class Model:
         return voice
 
     def _voice(self, name: str, conds: Any, **made: Any) -> Voice:
-        return Voice(name, conds.t3.to(dtype=self.tts.t3.tfmr.ln_f.weight.dtype), conds.gen, **made)
+        return Voice(name, conds.t3.to(dtype=self.tts.t3.tfmr.wpe.weight.dtype), conds.gen, **made)
 
 
 def load(
@@ -141,10 +142,11 @@ def load(
         checkpoint: None or ``"mini"`` for the embedded demonstration checkpoint; ``"turbo"``, ``"nano"`` or a Hugging
             Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
-        precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int8+bf16``, the
-            same with HiFT's convolutions and the attention of policy ``cached`` in bfloat16; ``bf16`` and ``fp16``, of
-            T3 alone. ``auto`` takes int8 for a full-size checkpoint on a CPU that is faster with it, and bfloat16 with
-            it likewise; bf16 on a GPU that has it, and float32 else. All else stays in float32.
+        precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int4``, the same
+            with T3's blocks in 4 bits; ``int8+bf16`` and ``int4+bf16``, with HiFT's convolutions and the attention of
+            policy ``cached`` in bfloat16; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes int8 for a full-size
+            checkpoint on a CPU that is faster with it, and bfloat16 with it likewise; bf16 on a GPU that has it, and
+            float32 else; int4 has to be asked for. All else stays in float32.
         voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:
@@ -208,35 +210,31 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     import perth
     from chatterbox.tts_turbo import ChatterboxTurboTTS
 
-    from .t3 import Gpt2
-
     if perth.PerthImplicitWatermarker is None:
         raise StreamTTSError(
             "watermarker_missing",
             "the watermarker did not load (resemble-perth needs pkg_resources): pip install 'setuptools<81'",
         )
+    threads = 1 if _small(architecture) else os.cpu_count() or 1
+    gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, threads)
+    t3 = gpt2.t3
     with torch.device("meta"):  # the modules take the file's tensors: no memory is spent on weights to be replaced
-        t3 = build_t3(architecture.t3)
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    int8, half = chosen.precision.startswith("int8"), HALVES.get(chosen.precision)
-    # Stock code drops wte, too.
-    _fill(t3, folder / t3_file, ("tfmr.", "speech_head") if int8 else (), unused=["tfmr.wte.weight"], dtype=half)
-    streaming = ("flow.encoder.", "flow.decoder.") if int8 else ()
+    streaming = ("flow.encoder.", "flow.decoder.") if chosen.precision in INTEGERS else ()
     _fill(s3gen, folder / S3GEN_FILE, streaming, optional=s3gen.ignore_state_dict_missing)
     fill(ve, folder / "ve.safetensors")
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
-    if chosen.precision == "int8+bf16":
+    if chosen.precision in INTEGERS and chosen.precision.endswith("+bf16"):
         convolve_in_bf16(s3gen.mel2wav)
         attend_in_bf16(s3gen.flow)
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
     lag = lag_samples(s3gen.mel2wav)
-    threads = 1 if _small(architecture) else os.cpu_count() or 1
     voices = VoiceFolder(folder / "voices")
     model = Model(
         folder.name,
@@ -245,7 +243,7 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         chosen.reason,
         architecture,
         tts,
-        Gpt2(t3),
+        gpt2,
         -(-lag // SAMPLES_PER_TOKEN),
         threads,
         voices,
@@ -255,15 +253,41 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     return model
 
 
-def _fill(module: torch.nn.Module, file: Path, int8_parts: Sequence[str], **options: Any) -> None:
+def _backbone(file: Path, architecture: Architecture, precision: str, threads: int) -> Backbone:
+    """T3 in a number format."""
+    from .t3 import Gpt2
+    from .t3_graph import ROUNDING, GraphGpt2, block_linears
+
+    with torch.device("meta"):
+        t3 = build_t3(architecture.t3)
+    unused = ["tfmr.wte.weight"]  # stock code drops it, too
+    if not precision.startswith("int4"):
+        int8_parts = ("tfmr.", "speech_head") if precision in INTEGERS else ()
+        _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
+        return Gpt2(t3)
+    blocks = block_linears(t3)
+    in_blocks = [f"{name}.weight" for name in blocks]
+    _fill(t3, file, ("speech_head",), optional=in_blocks, unused=[*unused, *in_blocks])
+    with aloud():
+        weights = converted(file, blocks, ROUNDING)
+    return GraphGpt2(t3, weights, threads)
+
+
+def _fill(
+    module: torch.nn.Module,
+    file: Path,
+    int8_parts: Sequence[str],
+    optional: Collection[str] = (),
+    unused: Collection[str] = (),
+    dtype: torch.dtype | None = None,
+) -> None:
     """:func:`fill`, with the large layers of some parts in int8; their float32 weights are then not read."""
     layers = large_linears(module, int8_parts) if int8_parts else {}
-    large = [f"{name}.weight" for name in layers]
-    optional, unused = (set(options.pop(key, ())) | set(large) for key in ("optional", "unused"))
-    fill(module, file, optional=optional, unused=unused, **options)
+    large = {f"{name}.weight" for name in layers}
+    fill(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
     if layers:
         with aloud():
-            weights = converted(file, layers)
+            weights = converted(file, layers, PerChannel())
         replace_linears(module, layers, weights)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .audio import Samples
 from .settings import MS_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN
-from .t3 import START, Gpt2, voice_prefix
+from .t3 import START, Backbone, voice_prefix
 from .text import LONGEST_PAUSE_MS, Piece
 from .voices import Voice
 
@@ -87,7 +87,7 @@ def _gain(ms: int, place: int) -> Samples:
 
 
 def insert_pauses(
-    tokens: Iterator[int], piece: Piece, gpt2: Gpt2, voice: Voice, encode: Callable[[str], Tensor]
+    tokens: Iterator[int], piece: Piece, gpt2: Backbone, voice: Voice, encode: Callable[[str], Tensor]
 ) -> Iterator[int]:
     """Speech tokens of a piece, with the runs of its pauses where they belong.
 
@@ -149,7 +149,7 @@ class _Rise:
 class Scorer:
     """Log-likelihoods of given speech tokens under a text, as they come."""
 
-    def __init__(self, gpt2: Gpt2, voice: Voice, text_tokens: Tensor) -> None:
+    def __init__(self, gpt2: Backbone, voice: Voice, text_tokens: Tensor) -> None:
         self.gpt2, self.text_tokens = gpt2, text_tokens
         self.cache = voice_prefix(gpt2, voice).copy()
         self.last: Tensor | None = None  # log-probabilities (vocabulary,) of the next token

@@ -8,7 +8,9 @@ can change because attention is causal) computed once per voice.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,7 @@ class KVCache:
 
     data: Tensor
     length: int = 0
+    bound: Any = None  # what a backbone keeps that points at this memory
 
     def reserve(self, more: int) -> None:
         """Make room for ``more`` positions."""
@@ -54,24 +57,26 @@ class KVCache:
         return copied
 
 
-class Gpt2:
+class Backbone(ABC):
     """The GPT-2 blocks of a stock T3 with an explicit cache; no state of any utterance."""
 
     def __init__(self, t3: Any) -> None:
         self.t3 = t3
-        # Their own functions, past nn.Module's: calling 150 modules a token is a twentieth of it at Turbo's size.
-        self.layers = [
-            tuple(part.forward for part in (b.ln_1, b.attn.c_attn, b.attn.c_proj, b.ln_2, b.mlp.c_fc, b.mlp.c_proj))
-            for b in t3.tfmr.h
-        ]
-        self.heads, self.size = t3.cfg.n_head, t3.cfg.n_embd
+        self.depth, self.heads, self.size = t3.cfg.n_layer, t3.cfg.n_head, t3.cfg.n_embd
         self.positions = t3.cfg.n_positions
         self._spare: list[tuple[KVCache, KVCache]] = []  # (prefix, cache that starts with it) of finished utterances
 
+    @abstractmethod
+    def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
+        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size); the cache grows by n.
+
+        Where a list ``queries`` is given, each layer appends its own, (heads, n, head_size), for :func:`looks_at`.
+        """
+
     def new_cache(self) -> KVCache:
         """An empty cache."""
-        weight = self.t3.tfmr.ln_f.weight
-        return KVCache(weight.new_empty(len(self.layers), 2, self.heads, 0, self.size // self.heads))
+        weight = self.t3.tfmr.wpe.weight
+        return KVCache(weight.new_empty(self.depth, 2, self.heads, 0, self.size // self.heads))
 
     def borrow(self, prefix: KVCache, room: int) -> KVCache:
         """A cache that starts with a prefix and has room for some more positions; :meth:`give_back` it.
@@ -93,11 +98,20 @@ class Gpt2:
         """The utterance is over. One cache is kept."""
         self._spare[:] = [(prefix, cache)]
 
-    def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
-        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size); the cache grows by n.
 
-        Where a list ``queries`` is given, each layer appends its own, (heads, n, head_size), for :func:`looks_at`.
-        """
+class Gpt2(Backbone):
+    """The blocks in PyTorch."""
+
+    def __init__(self, t3: Any) -> None:
+        super().__init__(t3)
+        # Their own functions, past nn.Module's: calling 150 modules a token is a twentieth of it at Turbo's size.
+        self.layers = [
+            tuple(part.forward for part in (b.ln_1, b.attn.c_attn, b.attn.c_proj, b.ln_2, b.mlp.c_fc, b.mlp.c_proj))
+            for b in t3.tfmr.h
+        ]
+
+    def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
+        """As :class:`Backbone`."""
         n, start = x.shape[1], cache.length
         cache.reserve(n)
         stop = start + n
@@ -122,7 +136,7 @@ class Gpt2:
         return hidden
 
 
-def voice_prefix(gpt2: Gpt2, voice: Voice) -> KVCache:
+def voice_prefix(gpt2: Backbone, voice: Voice) -> KVCache:
     """Keys and values of the positions that depend on the voice alone; computed once per voice. Copy before use."""
 
     def make() -> KVCache:
@@ -145,7 +159,7 @@ def looks_at(queries: list[Tensor], cache: KVCache, text: range) -> Tensor:
 
 @torch.inference_mode()
 def speech_tokens(
-    gpt2: Gpt2,
+    gpt2: Backbone,
     text_tokens: Tensor,
     voice: Voice,
     architecture: Architecture,
@@ -179,12 +193,14 @@ def speech_tokens(
     try:
         for step in range(room):
             queries: list[Tensor] | None = [] if watch else None
-            logits = t3.speech_head(gpt2.forward(x, cache, queries)[:, -1]).float().cpu()
-            if watch and queries:
-                last = [q[:, -1:] for q in queries]
-                watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks_at(last, cache, text)[0].cpu().numpy())
-            probabilities = F.softmax(processors(history, logits), dim=-1)
-            token = torch.multinomial(probabilities, num_samples=1, generator=generator)
+            hidden = gpt2.forward(x, cache, queries)[:, -1]
+            with _one_thread():
+                logits = t3.speech_head(hidden).float().cpu()
+                if watch and queries:
+                    last = [q[:, -1:] for q in queries]
+                    watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks_at(last, cache, text)[0].cpu().numpy())
+                probabilities = F.softmax(processors(history, logits), dim=-1)
+                token = torch.multinomial(probabilities, num_samples=1, generator=generator)
             # Stock code shows the repetition penalty the start token at the first step only.
             history = token if step == 0 else torch.cat([history, token], dim=1)
             if (id := int(token)) == STOP:
@@ -194,6 +210,17 @@ def speech_tokens(
             x = t3.speech_emb(token.to(text_tokens.device))
     finally:
         gpt2.give_back(prefix, cache)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """What is done by one thread takes no core from the next step, which other threads of PyTorch's would spin on."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def logits_processors(architecture: Architecture, settings: Settings) -> Any:

@@ -14,14 +14,15 @@ import torch
 from block_causal import at_once, in_turn
 
 import streamtts
-from streamtts import CheckpointError, Settings, StreamTTSError, doctor, precision, precision_error, serve
+from streamtts import CheckpointError, Settings, StreamTTSError, doctor, precision, precision_error, quantize, serve
 from streamtts.__main__ import main
 from streamtts.client import Client
 from streamtts.decoder import WindowDecoder
 from streamtts.hift import HiftStream
 from streamtts.loader import MINI, describe
 from streamtts.measures import log_mel_distance, null_test_db
-from streamtts.precision import Int8Linear, choose, large_linears
+from streamtts.precision import choose
+from streamtts.quantize import Blocks, Int8Linear, PerChannel, large_linears
 from streamtts.random_checkpoint import write_checkpoint
 from streamtts.settings import SAMPLES_PER_TOKEN
 
@@ -49,6 +50,11 @@ def pairs(small, tmp_path_factory):
 @pytest.fixture(params=["mini", "small"])
 def both(pairs, request):
     return pairs[request.param]
+
+
+@pytest.fixture(params=[PerChannel(), Blocks(64)], ids=lambda rounding: rounding.name)
+def rounding(request):
+    return request.param
 
 
 def state(cache):
@@ -79,18 +85,18 @@ def layers_of(small):
 
 
 @pytest.mark.parametrize("damage", ["cut short", "no safetensors", "of other layers"])
-def test_a_kept_file_that_cannot_be_used_is_made_again(cache, small, caplog, damage):
+def test_a_kept_file_that_cannot_be_used_is_made_again(cache, small, rounding, caplog, damage):
     file, layers = layers_of(small)
-    whole = precision.converted(file, layers)
+    whole = quantize.converted(file, layers, rounding)
     (path,) = cache.iterdir()
     right = path.read_bytes()
     if damage == "of other layers":
         path.unlink()
-        precision.converted(file, dict(list(layers.items())[:1]))
+        quantize.converted(file, dict(list(layers.items())[:1]), rounding)
     else:
         path.write_bytes(right[: len(right) // 2] if damage == "cut short" else b"not at all")
     caplog.clear()
-    again = precision.converted(file, layers)
+    again = quantize.converted(file, layers, rounding)
     assert path.read_bytes() == right
     assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
     assert re.search(rf"{path.name} cannot be used \(.+\): made again", caplog.text)
@@ -122,7 +128,7 @@ def test_no_place_for_a_cache_costs_no_words(small, tmp_path, monkeypatch, caplo
     assert "are not kept for next time" in caplog.text
 
 
-def test_what_a_killed_conversion_left_is_cleared_away_and_what_another_writes_is_not(cache, small):
+def test_what_a_killed_conversion_left_is_cleared_away_and_what_another_writes_is_not(cache, small, rounding):
     file, layers = layers_of(small)
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
@@ -131,31 +137,33 @@ def test_what_a_killed_conversion_left_is_cleared_away_and_what_another_writes_i
     under_way = cache / f"0123-int8.{os.getppid()}.7.part"
     for path in (left, under_way):
         path.write_bytes(b"half")
-    precision.converted(file, layers)
+    quantize.converted(file, layers, rounding)
     assert not left.exists()
     assert under_way.exists()
     assert len(list(cache.glob("*.safetensors"))) == 1
 
 
-def test_two_threads_that_convert_at_once_leave_one_whole_file(cache, small):
+def test_two_threads_that_convert_at_once_leave_one_whole_file(cache, small, rounding):
     file, layers = layers_of(small)
     made = []
-    threads = [threading.Thread(target=lambda: made.append(precision.converted(file, layers))) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: made.append(quantize.converted(file, layers, rounding))) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(made) == 3
     assert len(list(cache.iterdir())) == 1
-    kept = precision.converted(file, layers)
+    kept = quantize.converted(file, layers, rounding)
     assert all(torch.equal(kept[name], tensor) for name, tensor in made[0].items())
 
 
-def test_a_checkpoint_with_a_weight_of_another_size_is_refused(cache, small):
+def test_a_checkpoint_with_a_weight_of_another_size_is_refused(cache, small, rounding):
     file, layers = layers_of(small)
     layers = {name: torch.nn.Linear(8, 8, device="meta") for name in layers}
     with pytest.raises(CheckpointError, match=r"t3_turbo_v1.safetensors holds weights of other sizes"):
-        precision.converted(file, layers)
+        quantize.converted(file, layers, rounding)
 
 
 def test_int8_layers_stay_within_the_rounding_bound(both):
@@ -278,7 +286,7 @@ def test_health_and_the_stats_on_the_wire_name_the_format(cache, small):
 @pytest.mark.parametrize(
     ("asked", "device", "allowed"),
     [
-        ("int3", "cpu", ["auto", "fp32", "int8", "int8+bf16", "bf16", "fp16"]),
+        ("int3", "cpu", ["auto", "fp32", "int8", "int8+bf16", "int4", "int4+bf16", "bf16", "fp16"]),
         ("int8", "cuda", ["auto", "fp32", "bf16", "fp16"]),
         ("int8", "mps", ["auto", "fp32", "bf16", "fp16"]),
     ],
