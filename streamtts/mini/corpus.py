@@ -266,15 +266,15 @@ def _write_shard(folder: str, name: str, worker: int, workers: int, texts: list[
 
 
 def build(folder: Path, workers: int = 2, limit: int | None = None) -> None:
-    """Write both parts to `folder`; parts that are there already are kept."""
+    """Write both parts to `folder`, each in a shard per worker; shards that are there already are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = dict(zip(("speech", "tokens"), make_texts(), strict=True))
     for name, texts in parts.items():
-        if list(folder.glob(f"{name}-*.json")):
-            continue
-        jobs = [(str(folder), name, w, workers, texts[:limit]) for w in range(workers)]
-        if workers == 1:
-            _write_shard(*jobs[0])
+        missing = [w for w in range(workers) if not (folder / f"{name}-{w}.json").exists()]
+        jobs = [(str(folder), name, w, workers, texts[:limit]) for w in missing]
+        if len(jobs) < 2:
+            for job in jobs:
+                _write_shard(*job)
             continue
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             pool.starmap(_write_shard, jobs)
