@@ -216,6 +216,9 @@ def speech_tokens(
 def _one_thread() -> Iterator[None]:
     """What is done by one thread takes no core from the next step, which other threads of PyTorch's would spin on."""
     threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
