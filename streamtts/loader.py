@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 import threading
 import time
@@ -29,7 +30,7 @@ from .errors import CheckpointError, StreamTTSError
 from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .precision import HALVES, INTEGERS, Choice, Precision, choose
-from .quantize import PerChannel, converted, large_linears, replace_linears
+from .quantize import WORTH_CONVERTING, PerChannel, converted, large_linears, replace_linears
 from .quiet import aloud, quiet
 from .settings import SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
+T3_INT8, S3GEN_INT8 = ("tfmr.h.", "speech_head"), ("flow.encoder.", "flow.decoder.")  # parts that stream
 ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
 
 
@@ -158,7 +160,8 @@ def load(
     t3_file, architecture = _identify(folder)
     device = choose_device(device, architecture)
     chosen = choose(precision, device, _small(architecture))
-    check_memory(folder / name for name in (t3_file, *OTHER_FILES))
+    files = [folder / name for name in (t3_file, *OTHER_FILES)]
+    check_memory(files, rounded=_is_rounded if chosen.precision in INTEGERS else None)
     with quiet():
         model = _assemble(folder, t3_file, architecture, device, chosen)
     model.engine = engine
@@ -221,8 +224,8 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     with torch.device("meta"):  # the modules take the file's tensors: no memory is spent on weights to be replaced
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    streaming = ("flow.encoder.", "flow.decoder.") if chosen.precision in INTEGERS else ()
-    _fill(s3gen, folder / S3GEN_FILE, streaming, optional=s3gen.ignore_state_dict_missing)
+    int8_parts = S3GEN_INT8 if chosen.precision in INTEGERS else ()
+    _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
     fill(ve, folder / "ve.safetensors")
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
@@ -262,12 +265,12 @@ def _backbone(file: Path, architecture: Architecture, precision: str, threads: i
         t3 = build_t3(architecture.t3)
     unused = ["tfmr.wte.weight"]  # stock code drops it, too
     if not precision.startswith("int4"):
-        int8_parts = ("tfmr.", "speech_head") if precision in INTEGERS else ()
+        int8_parts = T3_INT8 if precision in INTEGERS else ()
         _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
         return Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
-    _fill(t3, file, ("speech_head",), optional=in_blocks, unused=[*unused, *in_blocks])
+    _fill(t3, file, T3_INT8[1:], optional=in_blocks, unused=[*unused, *in_blocks])
     with aloud():
         weights = converted(file, blocks, ROUNDING)
     return GraphGpt2(t3, weights, threads)
@@ -289,6 +292,11 @@ def _fill(
         with aloud():
             weights = converted(file, layers, PerChannel())
         replace_linears(module, layers, weights)
+
+
+def _is_rounded(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of a checkpoint is one of the large layers that an integer format rounds."""
+    return len(shape) == 2 and math.prod(shape) >= WORTH_CONVERTING and name.startswith(T3_INT8 + S3GEN_INT8)
 
 
 def _small(architecture: Architecture) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,17 +45,21 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise CheckpointError(f"{path} is damaged ({e}); fetch it again") from e
 
 
-def check_memory(files: Iterable[Path], available: int | None = None) -> None:
+def check_memory(
+    files: Iterable[Path], available: int | None = None, rounded: Callable[[str, tuple[int, ...]], bool] | None = None
+) -> None:
     """Refuse before loading what would not fit: a process that runs out of memory is killed without a word.
 
     Args:
         files: The safetensors files to be loaded, as float32.
         available: Bytes that may be taken; None asks the system.
+        rounded: Whether a tensor of that name and shape will be held in one byte per weight; None: none will.
 
     Raises:
         StreamTTSError: ``no_memory``, with what is needed and what there is.
     """
-    needed = MEMORY_MARGIN * sum(4 * math.prod(shape) for path in files for shape in shapes(path).values())
+    tensors = [tensor for path in files for tensor in shapes(path).items()]
+    needed = MEMORY_MARGIN * sum((1 if rounded and rounded(*t) else 4) * math.prod(t[1]) for t in tensors)
     free = psutil.virtual_memory().available if available is None else available
     if needed > free:
         raise StreamTTSError(

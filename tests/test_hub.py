@@ -1,12 +1,15 @@
 """Names become folders: from the cache without a network, from a hub with one, or with a sentence on why not."""
 
+import math
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants
+import psutil
 import pytest
 import torch
 from chatterbox.models.s3gen.s3gen import get_resampler
@@ -17,7 +20,7 @@ import streamtts
 from streamtts import CheckpointError, StreamTTSError
 from streamtts.hub import REPOSITORIES, engine_of, repository_of
 from streamtts.random_checkpoint import write_checkpoint
-from streamtts.weights import check_memory, shapes
+from streamtts.weights import MEMORY_MARGIN, check_memory, shapes
 
 SHIPPED = Path(__file__).parent.parent / "voices"
 LOAD = "import streamtts, sys; m = streamtts.load(sys.argv[1]); print('loaded', m.engine, m.voices[0])"
@@ -95,6 +98,16 @@ def test_no_memory_is_said_before_loading(small):
     with pytest.raises(StreamTTSError, match=r"needs 0.0 GiB of memory and 0.0 GiB are free") as caught:
         check_memory([small / "t3_turbo_v1.safetensors"], available=1_000_000)
     assert caught.value.code == "no_memory"
+
+
+def test_int8_loads_where_float32_would_not(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMTTS_CACHE", str(tmp_path))
+    weights = sum(math.prod(shape) for file in small.glob("*.safetensors") for shape in shapes(file).values())
+    free = 0.99 * MEMORY_MARGIN * 4 * weights
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    with pytest.raises(StreamTTSError, match="GiB of memory"):
+        streamtts.load(small, precision="fp32")
+    assert streamtts.load(small, precision="int8").precision == "int8"
 
 
 def test_half_precision_files_load_as_float32(tmp_path, small):
