@@ -1,6 +1,7 @@
 """Make mini from nothing: `python -m streamtts.mini.train STAGE --minutes N`, or `all`.
 
-Stages in order: corpus, tokenizer, flow (encoder, then estimator), pitch, hift, adversarial, t3, export, evaluate.
+Stages in order: corpus, tokenizer, flow (encoder, then estimator), pitch, hift, t3, export, evaluate; these are `all`.
+The stage adversarial goes on from hift; export takes what it left where it was run.
 Everything is kept in the work folder; training stages log losses to WORK/logs/STAGE.csv, save every two minutes and go
 on from there when started again. While a file WORK/PAUSE exists they sleep.
 """
@@ -13,8 +14,8 @@ from pathlib import Path
 
 from .trainer import default_work, keep_freed_memory
 
-MINUTES = dict(tokenizer=15, encoder=40, estimator=60, pitch=6, hift=30, adversarial=30, t3=90)
-TRAINED = tuple(MINUTES)
+MINUTES = dict(tokenizer=10, encoder=30, estimator=30, pitch=6, hift=35, adversarial=30, t3=60)
+ALL = ("corpus", "tokenizer", "encoder", "estimator", "pitch", "hift", "t3", "export", "evaluate")
 STAGES = (
     "corpus",
     "encoder",
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     import torch
 
     torch.set_num_threads(args.threads)
-    stages = {"all": ("corpus", *TRAINED, "export", "evaluate"), "flow": ("encoder", "estimator")}
+    stages = {"all": ALL, "flow": ("encoder", "estimator")}
     for stage in stages.get(args.stage, (args.stage,)):
         share = 0.5 if args.stage == "flow" and args.minutes else 1.0
         minutes = args.minutes * share if args.minutes else None
