@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import os
 import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from .errors import CheckpointError, StreamTTSError
 from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .precision import HALVES, INTEGERS, Choice, Precision, choose
-from .quantize import WORTH_CONVERTING, PerChannel, converted, large_linears, replace_linears
+from .quantize import PerChannel, converted, is_large, large_linears, replace_linears
 from .quiet import aloud, quiet
 from .settings import SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
-T3_INT8, S3GEN_INT8 = ("tfmr.h.", "speech_head"), ("flow.encoder.", "flow.decoder.")  # parts that stream
+T3_BLOCKS, T3_HEAD, S3GEN_STREAMING = "tfmr.h.", "speech_head", ("flow.encoder.", "flow.decoder.")  # by name
 ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
 
 
@@ -160,8 +160,8 @@ def load(
     t3_file, architecture = _identify(folder)
     device = choose_device(device, architecture)
     chosen = choose(precision, device, _small(architecture))
-    files = [folder / name for name in (t3_file, *OTHER_FILES)]
-    check_memory(files, rounded=_is_rounded if chosen.precision in INTEGERS else None)
+    rounded = (T3_BLOCKS, T3_HEAD, *S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
+    check_memory((folder / name for name in (t3_file, *OTHER_FILES)), rounded=partial(is_large, parts=rounded))
     with quiet():
         model = _assemble(folder, t3_file, architecture, device, chosen)
     model.engine = engine
@@ -224,14 +224,14 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     with torch.device("meta"):  # the modules take the file's tensors: no memory is spent on weights to be replaced
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    int8_parts = S3GEN_INT8 if chosen.precision in INTEGERS else ()
+    int8_parts = S3GEN_STREAMING if chosen.precision in INTEGERS else ()
     _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
     fill(ve, folder / "ve.safetensors")
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
-    if chosen.precision in INTEGERS and chosen.precision.endswith("+bf16"):
+    if chosen.precision.endswith("+bf16"):
         convolve_in_bf16(s3gen.mel2wav)
         attend_in_bf16(s3gen.flow)
     conds = read_conditionals(folder, device)
@@ -265,12 +265,12 @@ def _backbone(file: Path, architecture: Architecture, precision: str, threads: i
         t3 = build_t3(architecture.t3)
     unused = ["tfmr.wte.weight"]  # stock code drops it, too
     if not precision.startswith("int4"):
-        int8_parts = T3_INT8 if precision in INTEGERS else ()
+        int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
         _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
         return Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
-    _fill(t3, file, T3_INT8[1:], optional=in_blocks, unused=[*unused, *in_blocks])
+    _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
     with aloud():
         weights = converted(file, blocks, ROUNDING)
     return GraphGpt2(t3, weights, threads)
@@ -292,11 +292,6 @@ def _fill(
         with aloud():
             weights = converted(file, layers, PerChannel())
         replace_linears(module, layers, weights)
-
-
-def _is_rounded(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor of a checkpoint is one of the large layers that an integer format rounds."""
-    return len(shape) == 2 and math.prod(shape) >= WORTH_CONVERTING and name.startswith(T3_INT8 + S3GEN_INT8)
 
 
 def _small(architecture: Architecture) -> bool:

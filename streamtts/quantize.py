@@ -153,10 +153,13 @@ def large_linears(module: nn.Module, parts: Sequence[str]) -> dict[str, Any]:
     return {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, nn.Linear | Conv1D)
-        and layer.weight.numel() >= WORTH_CONVERTING
-        and name.startswith(tuple(parts))
+        if isinstance(layer, nn.Linear | Conv1D) and is_large(name, layer.weight.shape, parts)
     }
+
+
+def is_large(name: str, shape: Sequence[int], parts: Sequence[str]) -> bool:
+    """Whether a weight belongs to these parts and is worth converting."""
+    return len(shape) == 2 and math.prod(shape) >= WORTH_CONVERTING and name.startswith(tuple(parts))
 
 
 def replace_linears(module: nn.Module, layers: dict[str, Any], weights: dict[str, Tensor]) -> None:

@@ -34,6 +34,7 @@ class GraphGpt2(Backbone):
 
     def __init__(self, t3: Any, weights: dict[str, Tensor], threads: int) -> None:
         super().__init__(t3)
+        self._weights = weights  # where its kernels do not repack them, onnxruntime reads them here
         self.session = _session(t3, weights, threads)
         t3.tfmr = StockCall(self)
 
@@ -144,7 +145,9 @@ class _Graph:
         one = {"kind": TensorProto.INT32}
         inputs = [value("x", 1, "n", size), value("before", 1, **one), value("total", 1, **one)]
         outputs = [value("hidden", 1, "n", size)]
-        x, normed = "x", self._node("LayerNormalization", ["x", *self._affine("h.0.ln_1", tfmr.h[0].ln_1)], "normed")
+        first = tfmr.h[0].ln_1
+        norm_inputs = ["x", *self._affine("h.0.ln_1", first)]
+        x, normed = "x", self._node("LayerNormalization", norm_inputs, "normed", epsilon=first.eps)
         for i, block in enumerate(tfmr.h):
             last = i + 1 == len(tfmr.h)
             next_norm = tfmr.ln_f if last else tfmr.h[i + 1].ln_1

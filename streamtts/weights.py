@@ -46,20 +46,22 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_memory(
-    files: Iterable[Path], available: int | None = None, rounded: Callable[[str, tuple[int, ...]], bool] | None = None
+    files: Iterable[Path],
+    available: int | None = None,
+    rounded: Callable[[str, tuple[int, ...]], bool] = lambda *_: False,
 ) -> None:
     """Refuse before loading what would not fit: a process that runs out of memory is killed without a word.
 
     Args:
         files: The safetensors files to be loaded, as float32.
         available: Bytes that may be taken; None asks the system.
-        rounded: Whether a tensor of that name and shape will be held in one byte per weight; None: none will.
+        rounded: Whether a tensor of that name and shape will be held in one byte per weight.
 
     Raises:
         StreamTTSError: ``no_memory``, with what is needed and what there is.
     """
     tensors = [tensor for path in files for tensor in shapes(path).items()]
-    needed = MEMORY_MARGIN * sum((1 if rounded and rounded(*t) else 4) * math.prod(t[1]) for t in tensors)
+    needed = MEMORY_MARGIN * sum((1 if rounded(*t) else 4) * math.prod(t[1]) for t in tensors)
     free = psutil.virtual_memory().available if available is None else available
     if needed > free:
         raise StreamTTSError(
