@@ -21,6 +21,8 @@ from torch import Tensor
 
 from .noise import NoiseTape
 from .s3gen import FLOW_NOISE, MelChunk, prompt_noise
+from .s3gen_graph import LOOKAHEAD
+from .s3gen_memory import GraphBlocks, Memory
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
@@ -35,22 +37,22 @@ class State:
         tails: By layer: the last inputs of a causal convolution (1, channels, kernel - 1).
         prompt: By layer: keys and values of the voice prompt, shared by all utterances of the voice.
         own: By layer: keys and values of the utterance's last positions.
-
-    Args:
-        dtype: In which keys and values are kept, and attention multiplies.
     """
 
-    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
-        self.dtype = dtype
+    def __init__(self) -> None:
         self.tails: dict[Any, Tensor] = {}
         self.prompt: dict[Any, Block] = {}
         self.own: dict[Any, Block] = {}
 
     def fork(self) -> State:
         """A state that starts where this one ends, what it has attended to as its prompt."""
-        child = State(self.dtype)
+        child = State()
         child.tails, child.prompt = dict(self.tails), dict(self.own)
         return child
+
+    def size(self) -> int:
+        """Numbers that it holds, the prompt's apart."""
+        return sum(t.numel() for t in [*self.tails.values(), *(t for block in self.own.values() for t in block)])
 
     def causal(self, key: Any, x: Tensor, reach: int) -> Tensor:
         """``x`` (1, channels, n) behind the ``reach`` positions before it, zeros at the very start."""
@@ -61,7 +63,7 @@ class State:
 
     def remember(self, key: Any, k: Tensor, v: Tensor, keep: int) -> list[Block]:
         """Add keys and values (heads, n, size); return all blocks to attend to and keep the last ``keep``."""
-        k, v = k.mT.to(self.dtype).contiguous(), v.to(self.dtype).contiguous()
+        k, v = k.mT.contiguous(), v.contiguous()
         if key in self.own:
             keys, values = self.own[key]
             k, v = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=1)
@@ -70,23 +72,17 @@ class State:
         return [self.prompt[key], (k, v)] if key in self.prompt else [(k, v)]
 
 
-def attend_in_bf16(flow: Any) -> None:
-    """Let streams keep keys and values in bfloat16 and multiply with them in it; the softmax stays in float32."""
-    flow.kept_dtype = torch.bfloat16
-
-
 def attend(q: Tensor, blocks: list[Block], bias: Tensor | None = None) -> Tensor:
     """Attention of q (heads, n, size) to several blocks of keys and values, without copying them together.
 
-    It multiplies in the blocks' number format; ``bias`` (heads, n, positions) is added to the scores before scaling.
+    ``bias`` (heads, n, positions) is added to the scores before scaling.
     """
-    kept, scale = blocks[0][0].dtype, 1 / math.sqrt(q.shape[2])
-    scaled = (q * scale).to(kept)
-    scores = torch.cat([torch.bmm(scaled, k) for k, _ in blocks], dim=2)
+    scale = 1 / math.sqrt(q.shape[2])
+    scores = torch.cat([torch.bmm(q * scale, k) for k, _ in blocks], dim=2)
     if bias is not None:
         scores = torch.add(scores, bias, alpha=scale)
-    weights = torch.softmax(scores, dim=2, dtype=q.dtype).to(kept).split([k.shape[2] for k, _ in blocks], dim=2)
-    first, *others = (torch.bmm(w, v).to(q.dtype) for w, (_, v) in zip(weights, blocks, strict=True))
+    weights = torch.softmax(scores, dim=2).split([k.shape[2] for k, _ in blocks], dim=2)
+    first, *others = (torch.bmm(w, v) for w, (_, v) in zip(weights, blocks, strict=True))
     return sum(others, first)
 
 
@@ -100,11 +96,13 @@ class CachedDecoder:
     """
 
     def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
-        self.blocks = _Blocks(s3gen.flow, settings.left_context_tokens, settings.flow_steps)
+        self.blocks: Any = _blocks(s3gen.flow, settings.left_context_tokens, settings.flow_steps)
         self.voice, self.settings, self.device = voice, settings, s3gen.device
         self.noise = NoiseTape(settings.seed, FLOW_NOISE, channels=80)
         self.done = 0  # tokens whose frames were handed out
-        self.state: State = voice.once(f"cached_prompt {settings.flow_steps}", lambda: self._prompt_state(s3gen)).fork()
+        self.state: State | Memory = voice.once(
+            f"cached_prompt {settings.flow_steps}", lambda: self._prompt_state(s3gen)
+        ).fork()
 
     @staticmethod
     def hold_back_tokens(settings: Settings) -> int:
@@ -133,26 +131,39 @@ class CachedDecoder:
         self.noise.forget(stop * ratio)
         return MelChunk(mel[:, :, extra * ratio :], begin * ratio)
 
-    def _prompt_state(self, s3gen: Any) -> State:
+    def _prompt_state(self, s3gen: Any) -> State | Memory:
         """The voice prompt as a block of its own, but for the tokens that look into the utterance."""
-        dtype = getattr(s3gen.flow, "kept_dtype", torch.float32)
-        state, tokens, mel = State(dtype), self.voice.prompt_tokens, self.voice.prompt_mel.mT
+        tokens, mel = self.voice.prompt_tokens, self.voice.prompt_mel.mT
         n = tokens.shape[1] - LOOKAHEAD
         frames = n * FRAMES_PER_TOKEN
-        everything = _Blocks(s3gen.flow, n, self.settings.flow_steps)
+        everything: Any = _blocks(s3gen.flow, n, self.settings.flow_steps)
+        state: State | Memory = everything.start()
         everything.decode(state, self.voice, tokens, n, prompt_noise(self.voice)[:, :frames], mel[:, :, :frames])
         return state
 
 
-LOOKAHEAD = 3  # tokens, ``PreLookaheadLayer``
+def _blocks(flow: Any, keep_tokens: int, steps: int) -> Blocks | GraphBlocks:
+    """As graphs where the loader made them, else in PyTorch."""
+    graphs = getattr(flow, "graphs", None)
+    return GraphBlocks(graphs, keep_tokens, steps) if graphs else Blocks(flow, keep_tokens, steps)
 
 
-class _Blocks:
-    """The stock flow's layers on one block of positions, given the state of the blocks before."""
+class Blocks:
+    """The stock flow's layers on one block of positions, given the state of the blocks before.
+
+    Args:
+        flow: Stock ``CausalMaskedDiffWithXvec``.
+        keep_tokens: Tokens that a block leaves for the next ones to attend to, besides the prompt.
+        steps: Mean-flow steps.
+    """
 
     def __init__(self, flow: Any, keep_tokens: int, steps: int) -> None:
         self.flow, self.encoder, self.estimator = flow, flow.encoder, flow.decoder.estimator
         self.keep_tokens, self.steps = keep_tokens, steps
+
+    def start(self) -> State:
+        """The state of nothing."""
+        return State()
 
     @torch.inference_mode()
     def decode(self, state: State, voice: Voice, ids: Tensor, n: int, noise: Tensor, condition: Tensor) -> Tensor:

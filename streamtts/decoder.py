@@ -135,8 +135,8 @@ class _Continuous:
     """One mel decoder and one vocoder run through the whole utterance (policies ``window`` and ``cached``).
 
     HiFT's reach to the right would delay the first sound (Turbo: 400 ms), though its far end hardly matters. So a copy
-    of the vocoder finishes the first chunk on ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond
-    them; the vocoder itself goes on from where the copy was made, and takes over with a short fade. Later chunks wait.
+    of the vocoder makes the first chunk of ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond
+    them; the vocoder itself starts with the second chunk, and takes over with a short fade. Later chunks wait.
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
@@ -149,6 +149,7 @@ class _Continuous:
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
         self.vocoded = self.done = 0  # samples that came from the vocoder, that were handed out
         self.guess = torch.zeros(0)  # of the samples after ``done``, by the copy
+        self.waiting = torch.zeros(1, 80, 0)  # mel that only the copy has vocoded
 
     @property
     def needs(self) -> int:
@@ -176,12 +177,15 @@ class _Continuous:
     def _vocode(self, mel: torch.Tensor, stop: int, last: bool) -> torch.Tensor:
         """Mel (1, 80, n) -> the samples from ``done`` on: to ``stop`` where some are guessed, else all there are."""
         begin = self.vocoded
-        audio = self.hift.push(mel, last)
-        self.vocoded += len(audio)
+        mel = torch.cat([self.waiting, mel], dim=2)
         guessing = self.lookahead < self.lag and not last
         if guessing:
             held = mel[:, :, -1:].expand(-1, -1, (self.lag - self.lookahead) * FRAMES_PER_TOKEN + 1)
-            audio = torch.cat([audio, self.hift.fork().push(held)])
+            audio = self.hift.fork().push(torch.cat([mel, held], dim=2))
+        else:
+            audio = self.hift.push(mel, last)
+            self.vocoded += len(audio)
+        self.waiting = mel if guessing else mel[:, :, :0]
         audio = audio[self.done - begin :]
         n = min(len(self.guess), len(audio))
         if n:

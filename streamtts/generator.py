@@ -173,9 +173,8 @@ class Stream:
         # On a CPU two stages that both use all cores only get in each other's way: PyTorch then keeps two pools of
         # threads, each of which waits for the other through the system at every operation.
         if self.settings.parallel and (self.threads == 1 or self._model.device != "cpu"):
-            # On a GPU that both use, T3 running ahead would only delay the first sound.
-            first = decoder.first_tokens if self.threads > 1 else 0
-            batches = _in_thread(batches, first, first_heard, self._asked)
+            # T3 running ahead would only delay the first sound: on a GPU they share that, on a CPU Python's lock.
+            batches = _in_thread(batches, decoder.first_tokens, first_heard, self._asked)
         try:
             for tokens, last in batches:
                 if self._cancel.is_set():

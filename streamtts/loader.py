@@ -24,7 +24,6 @@ from .architecture import (
     build_voice_encoder,
     restore_tables,
 )
-from .cached import attend_in_bf16
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
 from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
@@ -32,6 +31,7 @@ from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, mis
 from .precision import HALVES, INTEGERS, Choice, Precision, choose
 from .quantize import PerChannel, converted, is_large, large_linears, replace_linears
 from .quiet import aloud, quiet
+from .s3gen_graph import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
 from .weights import check_memory, fill
@@ -219,13 +219,13 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
             "the watermarker did not load (resemble-perth needs pkg_resources): pip install 'setuptools<81'",
         )
     threads = 1 if _small(architecture) else os.cpu_count() or 1
-    gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, threads)
+    gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, device, threads)
     t3 = gpt2.t3
     with torch.device("meta"):  # the modules take the file's tensors: no memory is spent on weights to be replaced
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
     int8_parts = S3GEN_STREAMING if chosen.precision in INTEGERS else ()
-    _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
+    rounded = _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
     fill(ve, folder / "ve.safetensors")
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
@@ -233,7 +233,8 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     fold_weight_norm(s3gen.mel2wav)
     if chosen.precision.endswith("+bf16"):
         convolve_in_bf16(s3gen.mel2wav)
-        attend_in_bf16(s3gen.flow)
+    if _as_graphs(device, architecture, chosen.precision):
+        s3gen.flow.graphs = FlowGraphs(s3gen.flow, rounded, threads)  # policy "cached" runs them
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
@@ -256,8 +257,12 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     return model
 
 
-def _backbone(file: Path, architecture: Architecture, precision: str, threads: int) -> Backbone:
-    """T3 in a number format."""
+def _backbone(file: Path, architecture: Architecture, precision: str, device: str, threads: int) -> Backbone:
+    """T3 in a number format.
+
+    In float32 and int8 a full-size one stays in PyTorch, which reads its weights as fast. A small one spends most of a
+    step on calling operators, of which a graph does away with two thirds.
+    """
     from .t3 import Gpt2
     from .t3_graph import ROUNDING, GraphGpt2, block_linears
 
@@ -267,13 +272,14 @@ def _backbone(file: Path, architecture: Architecture, precision: str, threads: i
     if not precision.startswith("int4"):
         int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
         _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
-        return Gpt2(t3)
+        in_graph = precision == "fp32" and _as_graphs(device, architecture, precision)
+        return GraphGpt2(t3, threads) if in_graph else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
     _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
     with aloud():
         weights = converted(file, blocks, ROUNDING)
-    return GraphGpt2(t3, weights, threads)
+    return GraphGpt2(t3, threads, weights)
 
 
 def _fill(
@@ -283,15 +289,22 @@ def _fill(
     optional: Collection[str] = (),
     unused: Collection[str] = (),
     dtype: torch.dtype | None = None,
-) -> None:
-    """:func:`fill`, with the large layers of some parts in int8; their float32 weights are then not read."""
+) -> dict[str, torch.Tensor]:
+    """:func:`fill`, with the large layers of some parts in int8, which are returned; their own weights are not read."""
     layers = large_linears(module, int8_parts) if int8_parts else {}
     large = {f"{name}.weight" for name in layers}
     fill(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
-    if layers:
-        with aloud():
-            weights = converted(file, layers, PerChannel())
-        replace_linears(module, layers, weights)
+    if not layers:
+        return {}
+    with aloud():
+        weights = converted(file, layers, PerChannel())
+    replace_linears(module, layers, weights)
+    return weights
+
+
+def _as_graphs(device: str, architecture: Architecture, precision: str) -> bool:
+    """Whether onnxruntime runs what streams. Full-size float32 is left to PyTorch, as the reference."""
+    return device == "cpu" and (_small(architecture) or precision in INTEGERS)
 
 
 def _small(architecture: Architecture) -> bool:

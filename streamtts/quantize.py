@@ -129,6 +129,7 @@ class Int8Linear(nn.Module):
         zero = torch.zeros(len(scale), dtype=torch.long)
         quantized = torch._make_per_channel_quantized_tensor(weight, scale, zero, 0)
         self.packed = torch.ops.quantized.linear_prepack(quantized, bias)
+        self.bias = bias
         # Without VNNI pairs of products are added in 16 bits first, where 8-bit activations would overflow.
         self.reduce_range = not _has_vnni()
         # Past the search for tensors of other kinds in the packed weights: a quarter of a small call, 100 in a T3 step.

@@ -35,10 +35,16 @@ Watch = Callable[[float, NDArray[np.int64]], None]
 
 @dataclass
 class KVCache:
-    """Keys and values of one utterance: (layers, 2, heads, capacity, head_size), the first ``length`` in use."""
+    """Keys and values of one utterance.
+
+    Attributes:
+        data: (layers, 2, heads, capacity, head_size), the first ``length`` positions in use.
+        scales: What one step is worth where ``data`` is int8, float32 (layers, 2, heads, 1, head_size).
+    """
 
     data: Tensor
     length: int = 0
+    scales: Tensor | None = None
     bound: Any = None  # what a backbone keeps that points at this memory
 
     def reserve(self, more: int) -> None:
@@ -52,9 +58,14 @@ class KVCache:
     def copy(self, room: int = 0) -> KVCache:
         """An independent cache with the same content and room for some more positions."""
         shape = (*self.data.shape[:3], self.length + room, self.data.shape[4])
-        copied = KVCache(self.data.new_empty(shape), self.length)
+        copied = KVCache(self.data.new_empty(shape), self.length, self.scales)
         copied.data[:, :, :, : self.length] = self.data[:, :, :, : self.length]
         return copied
+
+    def keys(self, positions: range) -> Tensor:
+        """The keys of some positions as numbers, (layers, heads, positions, head_size), for :func:`looks_at`."""
+        keys = self.data[:, 0, :, positions.start : positions.stop]
+        return keys if self.scales is None else keys * self.scales[:, 0]
 
 
 class Backbone(ABC):
@@ -147,14 +158,17 @@ def voice_prefix(gpt2: Backbone, voice: Voice) -> KVCache:
     return voice.once("t3_prefix", make)  # type: ignore[no-any-return]
 
 
-def looks_at(queries: list[Tensor], cache: KVCache, text: range) -> Tensor:
-    """Which of the positions ``text`` each head attends to most: (n, layers * heads), counted from ``text.start``.
+def looks_at(queries: list[Tensor], keys: Tensor) -> Tensor:
+    """Which of the text's positions each head attends to most: (n, layers * heads), counted from the text's first.
 
     One product over all layers, for the text's positions alone: no softmax is needed to know the largest.
+
+    Args:
+        queries: From :meth:`Backbone.forward`.
+        keys: Of the text, from :meth:`KVCache.keys`.
     """
     q = torch.stack(queries)  # (layers, heads, n, head_size)
-    k = cache.data[:, 0, :, text.start : text.stop]  # (layers, heads, text, head_size)
-    return (k @ q.mT).argmax(2).flatten(0, 1).T  # this way round the keys need no copy
+    return (keys @ q.mT).argmax(2).flatten(0, 1).T  # this way round the keys need no copy
 
 
 @torch.inference_mode()
@@ -190,6 +204,7 @@ def speech_tokens(
     room = min(settings.max_tokens, gpt2.positions - prefix.length - x.shape[1])
     cache = gpt2.borrow(prefix, x.shape[1] + min(room, _GROW))
     history = torch.full((1, 1), START)
+    keys: Tensor | None = None  # of the text
     try:
         for step in range(room):
             queries: list[Tensor] | None = [] if watch else None
@@ -197,9 +212,12 @@ def speech_tokens(
             with _one_thread():
                 logits = t3.speech_head(hidden).float().cpu()
                 if watch and queries:
-                    last = [q[:, -1:] for q in queries]
-                    watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks_at(last, cache, text)[0].cpu().numpy())
-                probabilities = F.softmax(processors(history, logits), dim=-1)
+                    keys = cache.keys(text) if keys is None else keys
+                    looks = looks_at([q[:, -1:] for q in queries], keys)[0]
+                    watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks.cpu().numpy())
+                for process in processors:  # their list's own call looks at signatures, every time
+                    logits = process(history, logits)
+                probabilities = F.softmax(logits, dim=-1)
                 token = torch.multinomial(probabilities, num_samples=1, generator=generator)
             # Stock code shows the repetition penalty the start token at the first step only.
             history = token if step == 0 else torch.cat([history, token], dim=1)

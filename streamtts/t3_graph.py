@@ -1,9 +1,9 @@
-"""T3's blocks as one onnxruntime graph over 4-bit weights.
+"""T3's blocks as one onnxruntime graph: over weights in float32 or in 4 bits.
 
-A step reads every weight once, so half the bytes of int8 are less time. PyTorch has no kernel on the CPU that makes use
-of it, onnxruntime has (``MatMulNBits``); called layer by layer it would lose that again, so all blocks are one graph.
-Keys and values stay in the memory of :class:`streamtts.t3.KVCache`, which the graph reads and writes in place.
-Operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+A step reads every weight once, so fewer bytes are less time, and most of what is left at one position is calling
+operators. PyTorch has no kernel on the CPU for 4 bits, onnxruntime has (``MatMulNBits``), and one graph of all blocks
+costs one call. Keys and values stay in the memory of :class:`streamtts.t3.KVCache`, which the graph reads and writes in
+place. Beside 4-bit weights they are int8: attention to 500 positions then takes a quarter of the time.
 """
 
 from __future__ import annotations
@@ -12,74 +12,117 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .graph import Graph, Session
 from .quantize import Blocks
-from .t3 import Backbone, KVCache
+from .t3 import START, Backbone, KVCache
 
 ROUNDING = Blocks(64)
+_KINDS = ("keys", "values")
 _LINEARS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-_CONTRIB = "com.microsoft"
+# Scales of an int8 cache, see GraphGpt2._look_for_scales.
+_GUESS = 16 / 127
+_ROUNDS = 2
+_ROOM = 2.5  # between the largest value seen and the largest there is room for
+_LEAST = 1e-3 / 127  # for a channel that is always zero
 
 
 class GraphGpt2(Backbone):
-    """The blocks as a graph; the stock T3's own are let go, and it is given :class:`StockCall` in their place.
+    """The blocks as a graph.
+
+    With rounded weights the stock T3's own blocks are let go, and it is given :class:`StockCall` in their place.
 
     Args:
-        t3: A stock T3, the weights of whose blocks may be missing; all else must be there.
-        weights: From :func:`streamtts.quantize.converted` for :func:`block_linears`, rounded by ``ROUNDING``.
+        t3: A stock T3; of its blocks the weights that are among ``weights`` may be missing.
         threads: That share an operation.
+        weights: In 4 bits, rounded by ``ROUNDING``, from :func:`streamtts.quantize.converted`; None: all are in
+            float32.
     """
 
-    def __init__(self, t3: Any, weights: dict[str, Tensor], threads: int) -> None:
+    def __init__(self, t3: Any, threads: int, weights: dict[str, Tensor] | None = None) -> None:
         super().__init__(t3)
-        self._weights = weights  # where its kernels do not repack them, onnxruntime reads them here
-        self.session = _session(t3, weights, threads)
-        t3.tfmr = StockCall(self)
+        self.session = _session(t3, threads, weights)
+        self.scales: Tensor | None = None  # of the cache; None: it is in float32
+        if weights:
+            self.scales = self._look_for_scales()
+            t3.tfmr = StockCall(self)
+
+    def new_cache(self) -> KVCache:
+        """An empty cache."""
+        cache = super().new_cache()
+        return cache if self.scales is None else KVCache(cache.data.to(torch.int8), scales=self.scales)
 
     def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
         """As :class:`Backbone`."""
-        n, start = x.shape[1], cache.length
-        cache.reserve(n)
-        bound = cache.bound
-        asked = queries is not None
-        if not bound or bound.n != n or bound.memory is not cache.data or (asked and bound.qkv is None):
-            bound = cache.bound = _Bound(self, cache.data, n, asked)
-        torch.add(x, self.t3.tfmr.wpe.weight[start : start + n], out=bound.x)
-        bound.before[0], bound.total[0] = start + n - 1, start + n
-        self.session.run_with_iobinding(bound.binding)
-        cache.length = start + n
+        bound = self._run(x, cache, asked=queries is not None)
         if queries is not None:
+            assert bound.qkv is not None
             q = bound.qkv[..., : self.size].unflatten(2, (self.heads, -1)).transpose(1, 2)
             queries.extend(q.clone())  # (depth, heads, n, head_size)
-        hidden: Tensor = bound.hidden.clone()
-        return hidden
+        return bound.hidden.clone()
+
+    def _run(self, x: Tensor, cache: KVCache, asked: bool) -> _Bound:
+        """Run the next positions; ``asked``: for their queries, keys and values as well."""
+        n, start = x.shape[1], cache.length
+        cache.reserve(n)
+        bound: _Bound | None = cache.bound
+        if not bound or bound.n != n or bound.memory is not cache.data or (asked and bound.qkv is None):
+            bound = cache.bound = _Bound(self, cache, n, asked)
+        torch.add(x, self.t3.tfmr.wpe.weight[start : start + n], out=bound.x)
+        bound.before.fill_(start + n - 1)
+        bound.total.fill_(start + n)
+        bound.binding.run()
+        cache.length = start + n
+        return bound
+
+    @torch.inference_mode()
+    def _look_for_scales(self) -> Tensor:
+        """Scales for keys and values, as in ``KVCache``: by the largest of each channel in random tokens.
+
+        A voice's prompt would not do: many channels stay there at a tenth of what they reach in text and speech. What
+        a block sees depends on the scales of those before it, so what is found with a guess is looked at again.
+        """
+        t3, dice = self.t3, torch.Generator().manual_seed(0)
+        speaker = torch.rand(1, 1, t3.cond_enc.spkr_enc.in_features, generator=dice)
+        text = torch.randint(0, len(t3.text_emb.weight), (1, 64), generator=dice)
+        prompt, speech = torch.randint(0, START, (2, 1, 128), generator=dice)
+        speech[0, 0] = START
+        utterance = [
+            t3.cond_enc.spkr_enc(F.normalize(speaker, dim=-1)), t3.speech_emb(prompt), t3.text_emb(text),
+            t3.speech_emb(speech),
+        ]  # fmt: skip
+        self.scales = torch.full((self.depth, 2, self.heads, 1, self.size // self.heads), _GUESS)
+        for _ in range(_ROUNDS):
+            qkv = self._run(torch.cat(utterance, dim=1)[:, : self.positions], self.new_cache(), asked=True).qkv
+            assert qkv is not None
+            largest = qkv[..., self.size :].abs().amax(1)  # (depth, 2 * size)
+            self.scales = (largest * (_ROOM / 127)).clamp_min(_LEAST).view_as(self.scales)
+        return self.scales
 
 
 class _Bound:
-    """Where a run of the graph reads and writes: the tensors, and onnxruntime's record of their places."""
+    """Where a run of the graph reads and writes: kept, since binding 100 places takes as long as a layer."""
 
-    def __init__(self, gpt2: GraphGpt2, memory: Tensor, n: int, asked: bool) -> None:
-        self.memory, self.n = memory, n
+    def __init__(self, gpt2: GraphGpt2, cache: KVCache, n: int, asked: bool) -> None:
+        self.memory, self.n = cache.data, n
         self.x, self.hidden = torch.empty(1, n, gpt2.size), torch.empty(1, n, gpt2.size)
         self.qkv = torch.empty(gpt2.depth, n, 3 * gpt2.size) if asked else None
-        self.before, self.total = np.zeros(1, np.int32), np.zeros(1, np.int32)
-        self.binding = gpt2.session.io_binding()
-        for name, array in (("before", self.before), ("total", self.total)):
-            self.binding.bind_input(name, "cpu", 0, np.int32, array.shape, array.ctypes.data)
-        self._bind(self.binding.bind_input, "x", self.x)
-        self._bind(self.binding.bind_output, "hidden", self.hidden)
-        for i, layer in enumerate(memory):
-            for name, part in zip(("keys", "values"), layer, strict=True):
-                self._bind(self.binding.bind_input, f"{name}.{i}", part[None])
-                self._bind(self.binding.bind_output, f"new_{name}.{i}", part[None])
+        self.before, self.total = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+        self.binding = gpt2.session.binding()
+        self.binding.input("x", self.x)
+        self.binding.input("before", self.before)
+        self.binding.input("total", self.total)
+        self.binding.output("hidden", self.hidden)
+        for i, layer in enumerate(cache.data):
+            for j, name in enumerate(_KINDS):
+                self.binding.input(f"{name}.{i}", layer[j][None])
+                self.binding.output(f"new_{name}.{i}", layer[j][None])
+                if cache.scales is not None:
+                    self.binding.input(f"{name}_scale.{i}", cache.scales[i, j].flatten())
             if self.qkv is not None:
-                self._bind(self.binding.bind_output, f"qkv.{i}", self.qkv[i][None])
-
-    @staticmethod
-    def _bind(bind: Any, name: str, tensor: Tensor) -> None:
-        bind(name, "cpu", 0, np.float32, tuple(tensor.shape), tensor.data_ptr())
+                self.binding.output(f"qkv.{i}", self.qkv[i][None])
 
 
 class StockCall(nn.Module):
@@ -105,115 +148,35 @@ def block_linears(t3: Any) -> dict[str, Any]:
     return {f"tfmr.h.{i}.{name}": block.get_submodule(name) for i, block in enumerate(t3.tfmr.h) for name in _LINEARS}
 
 
-def _session(t3: Any, weights: dict[str, Tensor], threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Its threads would go on looking for work between two operations; where others want the cores, that costs a step
-    # three times what it saves one on an idle machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    arrays = {name: tensor.numpy() for name, tensor in weights.items()}
-    options.add_external_initializers(
-        list(arrays), [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
-    )
-    graph = _Graph(t3, arrays).model()
-    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-class _Graph:
-    """Builds the graph, operator by operator."""
-
-    def __init__(self, t3: Any, weights: dict[str, NDArray[Any]]) -> None:
-        self.t3, self.weights = t3, weights
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def model(self) -> Any:
-        """The whole model: embeddings with their positions added -> hidden states after the last norm."""
-        from onnx import TensorProto, helper
-
-        tfmr, heads, size = self.t3.tfmr, self.t3.cfg.n_head, self.t3.cfg.n_embd
-
-        def value(name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> Any:
-            return helper.make_tensor_value_info(name, kind, shape)
-
-        def cache(name: str) -> Any:
-            return value(name, 1, heads, "capacity", size // heads)
-
-        one = {"kind": TensorProto.INT32}
-        inputs = [value("x", 1, "n", size), value("before", 1, **one), value("total", 1, **one)]
-        outputs = [value("hidden", 1, "n", size)]
-        first = tfmr.h[0].ln_1
-        norm_inputs = ["x", *self._affine("h.0.ln_1", first)]
-        x, normed = "x", self._node("LayerNormalization", norm_inputs, "normed", epsilon=first.eps)
-        for i, block in enumerate(tfmr.h):
-            last = i + 1 == len(tfmr.h)
-            next_norm = tfmr.ln_f if last else tfmr.h[i + 1].ln_1
-            inputs += [cache(f"keys.{i}"), cache(f"values.{i}")]
-            outputs += [cache(f"new_keys.{i}"), cache(f"new_values.{i}"), value(f"qkv.{i}", 1, "n", 3 * size)]
-            self._linear(normed, f"h.{i}.attn.c_attn", block.attn.c_attn, f"qkv.{i}")
-            self._node(
-                "GroupQueryAttention",
-                [f"qkv.{i}", "", "", f"keys.{i}", f"values.{i}", "before", "total"],
-                f"attended.{i}", f"new_keys.{i}", f"new_values.{i}",
-                num_heads=heads, kv_num_heads=heads,
-            )  # fmt: skip
-            y = self._linear(f"attended.{i}", f"h.{i}.attn.c_proj", block.attn.c_proj)
-            x, normed = self._add_and_norm(x, y, f"h.{i}.ln_2", block.ln_2)
-            y = self._linear(normed, f"h.{i}.mlp.c_fc", block.mlp.c_fc)
-            y = self._node("FastGelu", [y], f"gelu.{i}")
-            y = self._linear(y, f"h.{i}.mlp.c_proj", block.mlp.c_proj)
-            x, normed = self._add_and_norm(x, y, "ln_f" if last else f"h.{i + 1}.ln_1", next_norm)
-        self._node("Identity", [normed], "hidden")
-        graph = helper.make_graph(self.nodes, "t3", inputs, outputs, self.constants)
-        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(_CONTRIB, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
-
-    def _node(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Add an operator; returns the name of its first output."""
-        from onnx import helper
-
-        domain = "" if kind in ("LayerNormalization", "Identity") else _CONTRIB
-        self.nodes.append(helper.make_node(kind, inputs, outputs, domain=domain, **attributes))
-        return outputs[0]
-
-    def _linear(self, x: str, name: str, layer: Any, output: str = "") -> str:
-        """X (1, n, in) -> (1, n, out) with the layer's rounded weight and its bias."""
-        from onnx import TensorProto
-
-        key = f"tfmr.{name}"
-        for part, kind in (("weight", TensorProto.UINT8), ("scale", TensorProto.FLOAT)):
-            there = self.weights[f"{key}.{part}"]
-            tensor = TensorProto(
-                name=f"{key}.{part}", data_type=kind, dims=there.shape, data_location=TensorProto.EXTERNAL
-            )
-            tensor.external_data.add(key="location", value="given")
-            self.constants.append(tensor)
-        inputs, out = layer.weight.shape
-        return self._node(
-            "MatMulNBits",
-            [x, f"{key}.weight", f"{key}.scale", "", "", self._constant(f"{name}.bias", layer.bias)],
-            output or f"{name}.y",
-            K=inputs, N=out, bits=4, block_size=ROUNDING.block(inputs), accuracy_level=4,
+def _session(t3: Any, threads: int, weights: dict[str, Tensor] | None) -> Session:
+    """Embeddings with their positions added -> hidden states after the last norm."""
+    tfmr, heads, size = t3.tfmr, t3.cfg.n_head, t3.cfg.n_embd
+    graph = Graph("t3", weights)
+    how: dict[str, Any] = {"num_heads": heads, "kv_num_heads": heads}
+    if weights:  # int8 keys and values
+        how |= {"k_quant_type": "PER_CHANNEL", "v_quant_type": "PER_CHANNEL", "kv_cache_bit_width": 8}
+    memory: dict[str, Any] = {"dtype": np.int8 if weights else np.float32}
+    x = graph.input("x", 1, "n", size)
+    before, total = graph.input("before", 1, dtype=np.int32), graph.input("total", 1, dtype=np.int32)
+    normed = graph.norm(x, tfmr.h[0].ln_1)
+    for i, block in enumerate(tfmr.h):
+        name = f"tfmr.h.{i}"
+        cache = [graph.input(f"{kind}.{i}", 1, heads, "capacity", size // heads, **memory) for kind in _KINDS]
+        scales = [graph.input(f"{kind}_scale.{i}", size) for kind in _KINDS] if weights else []
+        absent = [""] * 5 if weights else []  # rotary tables, positions, bias, sink
+        new = [f"new_{kind}.{i}" for kind in _KINDS]
+        qkv = graph.linear(normed, f"{name}.attn.c_attn", block.attn.c_attn, f"qkv.{i}")
+        y = graph.node(
+            "GroupQueryAttention", qkv, "", "", *cache, before, total, *absent, *scales,
+            outputs=[f"attended.{i}", *new], **how,
         )  # fmt: skip
-
-    def _add_and_norm(self, x: str, y: str, name: str, norm: nn.LayerNorm) -> tuple[str, str]:
-        """X + y, and that after a layer norm."""
-        normed = self._node(
-            "SkipLayerNormalization",
-            [x, y, *self._affine(name, norm)],
-            f"{name}.y", "", "", f"{name}.x",
-            epsilon=norm.eps,
-        )  # fmt: skip
-        return f"{name}.x", normed
-
-    def _affine(self, name: str, norm: nn.LayerNorm) -> list[str]:
-        return [self._constant(f"{name}.{part}", getattr(norm, part)) for part in ("weight", "bias")]
-
-    def _constant(self, name: str, tensor: Tensor) -> str:
-        from onnx import numpy_helper
-
-        self.constants.append(numpy_helper.from_array(tensor.detach().numpy(), name))
-        return name
+        graph.output(qkv, 1, "n", 3 * size)
+        for kind in new:
+            graph.output(kind, 1, heads, "capacity", size // heads, **memory)
+        y = graph.linear(y, f"{name}.attn.c_proj", block.attn.c_proj)
+        x, normed = graph.add_and_norm(x, y, block.ln_2)
+        y = graph.node("FastGelu", graph.linear(normed, f"{name}.mlp.c_fc", block.mlp.c_fc))
+        y = graph.linear(y, f"{name}.mlp.c_proj", block.mlp.c_proj)
+        x, normed = graph.add_and_norm(x, y, tfmr.h[i + 1].ln_1 if i + 1 < len(tfmr.h) else tfmr.ln_f)
+    graph.output(graph.node("Identity", normed, outputs=["hidden"]), 1, "n", size)
+    return graph.session(threads)

@@ -12,6 +12,16 @@ from streamtts.seams import log_mel_distance
 EVERYTHING = Settings(policy="cached", left_context_tokens=1000)
 
 
+@pytest.fixture(scope="module", params=["graphs", "pytorch"])
+def model(request):
+    """mini, as onnxruntime runs it on a CPU and as PyTorch does on a GPU."""
+    loaded = streamtts.load()
+    assert loaded.tts.s3gen.flow.graphs
+    if request.param == "pytorch":
+        del loaded.tts.s3gen.flow.graphs
+    return loaded
+
+
 @pytest.fixture(scope="module")
 def tokens():
     return np.random.default_rng(0).integers(0, 6561, 60).tolist()
@@ -55,16 +65,41 @@ def test_utterances_share_the_prompt_and_nothing_else(model, tokens):
     assert not next(b).equal(alone[1])
 
 
+@pytest.mark.parametrize("context", [0, 7, 30])
+def test_a_short_context_is_the_same_tokens_in_both(tokens, context):
+    """Whatever the sizes of the blocks: the graphs' ring of frames forgets what PyTorch's cut does."""
+    settings = EVERYTHING.replace(left_context_tokens=context)
+    many = tokens * 4
+    engines = [streamtts.load(), streamtts.load()]
+    del engines[1].tts.s3gen.flow.graphs
+    for stops in ([9, 19, 34, 53, 77, 107, 157, 160, 161, 240], [1, 2, 5, 12, 30, 90, 240]):
+        ours, theirs = (in_turn(m, m.voice(), many, stops, settings) for m in engines)
+        assert (ours - theirs).abs().max() <= 2e-4
+        everything = in_turn(engines[0], engines[0].voice(), many, stops, EVERYTHING)
+        assert (ours - everything).abs().max() > 0.01
+
+
+def test_an_utterance_in_the_memory_of_another_is_not_changed_by_it(model, tokens):
+    """The memory of one that is over is used again; those of two at once are apart."""
+    settings = EVERYTHING.replace(left_context_tokens=30)
+    alone = in_turn(model, model.voice(), tokens, [10, 25, 60], settings)
+    for other in ([60], [3, 6, 60]):
+        in_turn(model, model.voice(), tokens[::-1], other, settings)
+        assert in_turn(model, model.voice(), tokens, [10, 25, 60], settings).equal(alone)
+    started = CachedDecoder(model.tts.s3gen, model.voice(), settings)
+    started.decode(tokens[:13], 10)
+    assert in_turn(model, model.voice(), tokens, [10, 25, 60], settings).equal(alone)
+    del started
+    assert in_turn(model, model.voice(), tokens, [10, 25, 60], settings).equal(alone)
+
+
 def test_the_state_stays_as_large_as_its_context(model, tokens):
     decoder = CachedDecoder(model.tts.s3gen, model.voice(), Settings(policy="cached", left_context_tokens=25))
     many = tokens * 20
     sizes = []
     for stop in range(20, 1200, 20):
         decoder.decode(many[: stop + LOOKAHEAD], stop)
-        state = decoder.state
-        sizes.append(
-            sum(t.numel() for block in state.own.values() for t in block) + sum(t.numel() for t in state.tails.values())
-        )
+        sizes.append(decoder.state.size())
     assert sizes[5] == sizes[-1]
 
 

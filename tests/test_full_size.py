@@ -134,7 +134,7 @@ def test_nano_is_turbos_files_around_a_smaller_t3(folder, tmp_path):
     torch.manual_seed(0)
     save_file(build_t3(NANO.t3).state_dict(), nano / "t3_nano_v1.safetensors")
     model = streamtts.load(nano, precision="fp32")
-    assert (len(model.gpt2.layers), model.gpt2.size) == (12, 768)
+    assert (model.gpt2.depth, model.gpt2.size) == (12, 768)
     utterance = streamtts.stream(model, "Hello.", settings=Settings(max_tokens=6, prompt_seconds=1)).collect()
     assert len(utterance.samples) == SAMPLES_PER_TOKEN * len(utterance.tokens)
     assert logits_apart(model, "Hello.", utterance.tokens) <= 1e-4

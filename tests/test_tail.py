@@ -70,8 +70,7 @@ def ids(model, text):
 
 def own_cache(model) -> KVCache:
     """A cache that holds the voice's prefix and belongs to the caller."""
-    prefix = voice_prefix(model.gpt2, model.voice())
-    return KVCache(prefix.data[:, :, :, : prefix.length].clone(), prefix.length)
+    return voice_prefix(model.gpt2, model.voice()).copy()
 
 
 def say(model, text, seed, **settings):
@@ -91,7 +90,7 @@ def hear_thoughts(model, text, tokens, end) -> Spoken:
     x = torch.cat([t3.text_emb(text_ids), t3.speech_emb(torch.tensor([[START, *tokens[:-1]]]))], dim=1)
     hidden = model.gpt2.forward(x, cache, queries)[0, len(places) :]
     stop = F.softmax(t3.speech_head(hidden).float(), dim=-1)[:, STOP]
-    looks = looks_at([q[:, len(places) :] for q in queries], cache, places)
+    looks = looks_at([q[:, len(places) :] for q in queries], cache.keys(places))
     return Spoken(text, len(places), tokens, end, stop.numpy(), looks.numpy())
 
 
