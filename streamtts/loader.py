@@ -145,10 +145,10 @@ def load(
             Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
         precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int4``, the same
-            with T3's blocks in 4 bits; ``int8+bf16`` and ``int4+bf16``, with HiFT's convolutions and the attention of
-            policy ``cached`` in bfloat16; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes int8 for a full-size
-            checkpoint on a CPU that is faster with it, and bfloat16 with it likewise; bf16 on a GPU that has it, and
-            float32 else; int4 has to be asked for. All else stays in float32.
+            with T3's blocks in 4 bits, its keys and values in 8; ``int8+bf16`` and ``int4+bf16``, with HiFT's
+            convolutions in bfloat16, which not every CPU is faster in; ``bf16`` and ``fp16``, of T3 alone. ``auto``
+            takes int8 for a full-size checkpoint on a CPU that is faster with it, and bfloat16 with it likewise; bf16
+            on a GPU that has it, and float32 else; int4 has to be asked for. All else stays in float32.
         voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:

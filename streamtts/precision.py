@@ -2,9 +2,9 @@
 
 Streaming decodes a few positions at a time, so on a CPU the time goes into reading weights: a quarter of the bytes is
 about a quarter of the time. In ``int8`` the large linear layers of T3 and S3Gen are rounded to 8 bits, in ``int4``
-those of T3's blocks to 4 (``streamtts.quantize``, ``streamtts.t3_graph``). Everything else (embeddings, norms,
-convolutions, HiFT) stays in float32, unless bfloat16 is taken with it: then HiFT convolves in that, and policy
-``cached`` attends in it. What this changes is measured by ``streamtts.precision_error``.
+those of T3's blocks to 4, and its keys and values to 8 (``streamtts.quantize``, ``streamtts.t3_graph``). Everything
+else (embeddings, norms, convolutions, HiFT) stays in float32, unless bfloat16 is taken with it: then HiFT convolves in
+that. What this changes is measured by ``streamtts.precision_error``.
 """
 
 from __future__ import annotations

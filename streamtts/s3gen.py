@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .audio import crossfade_gains
 from .noise import NoiseTape
+from .s3gen_memory import decode_at_once
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
@@ -38,17 +39,22 @@ def decode_tokens(s3gen: Any, voice: Voice, tokens: list[int], noise: Tensor, st
     """
     flow, device = s3gen.flow, s3gen.device
     ids = torch.cat([voice.prompt_tokens, torch.tensor([tokens], device=device)], dim=1)  # (1, prompt + n)
+    prompt_frames = voice.prompt_mel.shape[1]
+    condition = torch.zeros(1, 80, ids.shape[1] * FRAMES_PER_TOKEN, device=device)
+    condition[:, :, :prompt_frames] = voice.prompt_mel.transpose(1, 2)
+    graphs = getattr(flow, "graphs", None)
+    if graphs and not graphs.rounded:  # in int8, of full-size checkpoints, arithmetic bounds both ways alike
+        return decode_at_once(graphs, voice, ids, noise, condition, steps)[:, :, prompt_frames:]
     hidden, _ = flow.encoder(flow.input_embedding(ids), torch.tensor([ids.shape[1]], device=device))
     mu = flow.encoder_proj(hidden).transpose(1, 2).contiguous()  # (1, 80, frames)
-    prompt_frames = voice.prompt_mel.shape[1]
-    condition = torch.zeros_like(mu)
-    condition[:, :, :prompt_frames] = voice.prompt_mel.transpose(1, 2)
     speaker = flow.spk_embed_affine_layer(F.normalize(torch.atleast_2d(voice.xvector), dim=1))
     mask = torch.ones_like(mu[:, :1])
     x = noise[None].to(mu)
     times = torch.linspace(0, 1, steps + 1, device=device, dtype=mu.dtype)
     for t, r in zip(times[:-1], times[1:], strict=True):  # Euler, as stock ``basic_euler``
-        velocity = flow.decoder.estimator(x, mask=mask, mu=mu, t=t[None], spks=speaker, cond=condition, r=r[None])
+        velocity = flow.decoder.estimator(
+            x, mask=mask, mu=mu, t=t[None], spks=speaker, cond=condition.to(mu), r=r[None]
+        )
         x = x + (r - t) * velocity
     return x[:, :, prompt_frames:]
 

@@ -33,16 +33,18 @@ class FlowGraphs:
         encoder: ``ahead`` (the block and its lookahead, embedded) -> ``mu``.
         estimator: ``x``, ``mu``, ``rest`` (speaker and known mel) and ``share`` of the way -> ``moved``.
         tails: Of either graph by name: channels and positions of what a convolution keeps of its inputs.
+        rounded: Whether any weight is in int8.
         layers: By kind of attention: layers, heads, head size. ``encoder`` counts tokens, ``up`` and ``estimator``
             frames.
     """
 
     def __init__(self, flow: Any, rounded: dict[str, Tensor], threads: int) -> None:
-        self.flow = flow
+        self.flow, self.rounded = flow, bool(rounded)
         encoder, estimator = _Encoder(flow, rounded), _Estimator(flow, rounded)
         self.tails = {"encoder": encoder.tails, "estimator": estimator.tails}
         self.layers = encoder.layers | estimator.layers
         self.encoder, self.estimator = encoder.session(threads), estimator.session(threads)
+        self.spare: dict[int, list[Any]] = {}  # by steps: memory for ``s3gen_memory.decode_at_once``
         self._made: dict[Any, Any] = {}
 
     @torch.inference_mode()

@@ -144,6 +144,20 @@ def _copied(tails: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]
     return {run: {name: tail.clone() for name, tail in some.items()} for run, some in tails.items()}
 
 
+def decode_at_once(
+    graphs: FlowGraphs, voice: Voice, ids: Tensor, noise: Tensor, condition: Tensor, steps: int
+) -> Tensor:
+    """Mel of all positions, each of which sees all: one block with nothing before it. Arguments as for a block's."""
+    spare = graphs.spare.setdefault(steps, [])
+    memory = spare.pop() if spare else Memory(_Place(graphs, steps))
+    for tails in memory.place.tails.values():
+        for tail in tails.values():
+            tail.zero_()
+    mel = GraphBlocks(graphs, 0, steps).decode(memory, voice, ids, ids.shape[1], noise, condition)
+    spare.append(memory)
+    return mel
+
+
 class GraphBlocks:
     """The flow's graphs on one block of positions, given the memory of the blocks before.
 

@@ -166,7 +166,7 @@ def test_a_stage_that_fails_names_itself(model, monkeypatch):
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model.tts.s3gen.flow.encoder, "forward", broken)
+        patch.setattr(model.tts.s3gen.flow.input_embedding, "forward", broken)
         with pytest.raises(StreamTTSError, match=r"S3Gen.*out of memory") as caught:
             streamtts.stream(model, TEXT).collect()
         assert caught.value.code == "model_failed"
