@@ -20,6 +20,7 @@ from .settings import FRAMES_PER_TOKEN
 from .voices import Voice
 
 _ROOM = 64  # positions by which memory grows
+_WORTH_KEEPING = 500  # tokens of a pass whose memory is used again: a longer one is hardly a stream's
 
 
 class _Place:
@@ -90,7 +91,7 @@ class Memory:
     def __init__(self, place: _Place, prompt: int = 0) -> None:
         self.place, self.prompt, self.own = place, prompt, 0
         self.oldest = 0  # of the own frames in the estimator, which has no order of positions: they are kept as a ring
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # garbage collected while it is held may give a place back
         self._free = True  # the place is for an utterance to go on in
         self._tails: dict[str, dict[str, Tensor]] = {}
 
@@ -149,12 +150,16 @@ def decode_at_once(
 ) -> Tensor:
     """Mel of all positions, each of which sees all: one block with nothing before it. Arguments as for a block's."""
     spare = graphs.spare.setdefault(steps, [])
-    memory = spare.pop() if spare else Memory(_Place(graphs, steps))
+    try:
+        memory = spare.pop()
+    except IndexError:
+        memory = Memory(_Place(graphs, steps))
     for tails in memory.place.tails.values():
         for tail in tails.values():
             tail.zero_()
     mel = GraphBlocks(graphs, 0, steps).decode(memory, voice, ids, ids.shape[1], noise, condition)
-    spare.append(memory)
+    if ids.shape[1] <= _WORTH_KEEPING:
+        spare.append(memory)
     return mel
 
 
