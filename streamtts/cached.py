@@ -7,7 +7,8 @@ prompt's part is computed once per voice. This is the chunk-aware attention of C
 one-shot run under a block-causal mask. How far that is from full attention is the price, and is measured.
 
 State is a plain dict of immutable tensors: ``fork`` is a shallow copy, so a voice's prompt state serves any number of
-utterances at once.
+utterances at once. This is PyTorch's form, for GPUs and as the reference; on a CPU the decoder runs onnxruntime's
+(``s3gen_graph``, ``s3gen_memory``) where the loader made it.
 """
 
 from __future__ import annotations

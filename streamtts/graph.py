@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _CONTRIB = {"DynamicQuantizeMatMul", "FastGelu", "Gelu", "GroupQueryAttention", "MatMulNBits", "QuickGelu"}
-_SPIN_US = 100  # see Graph.session
+_SPIN_US = 100  # see Session
 
 
 class Graph:

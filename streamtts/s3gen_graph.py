@@ -167,7 +167,7 @@ class _Encoder(_Flow):
         self.output("mu", 1, "frames", 80)
 
     def _places(self, kind: str) -> None:
-        """Where in a table of relative positions the block lies, see ``GraphBlocks.encode``."""
+        """Where in a table of relative positions the block lies, see ``s3gen_memory.GraphBlocks``."""
         self.input(f"places.{kind}", 9, dtype=np.int64)
         parts = ("table from", "table to", "from", "to", "shape", "total")
         self.node(
