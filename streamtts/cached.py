@@ -22,8 +22,8 @@ from torch import Tensor
 
 from .noise import NoiseTape
 from .s3gen import FLOW_NOISE, MelChunk, prompt_noise
-from .s3gen_graph import LOOKAHEAD
-from .s3gen_memory import GraphBlocks, Memory
+from .s3gen_graph import LOOKAHEAD, relative_positions
+from .s3gen_memory import GraphBlocks, Memory, speaker_of
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
@@ -79,7 +79,8 @@ def attend(q: Tensor, blocks: list[Block], bias: Tensor | None = None) -> Tensor
     ``bias`` (heads, n, positions) is added to the scores before scaling.
     """
     scale = 1 / math.sqrt(q.shape[2])
-    scores = torch.cat([torch.bmm(q * scale, k) for k, _ in blocks], dim=2)
+    q = q * scale
+    scores = torch.cat([torch.bmm(q, k) for k, _ in blocks], dim=2)
     if bias is not None:
         scores = torch.add(scores, bias, alpha=scale)
     weights = torch.softmax(scores, dim=2).split([k.shape[2] for k, _ in blocks], dim=2)
@@ -179,7 +180,7 @@ class Blocks:
             condition: Known mel (1, 80, 2n): the prompt's, zeros elsewhere.
         """
         mu = self.encode(state, voice, self.flow.input_embedding(ids), n).mT  # (1, 80, 2n)
-        speaker = self.flow.spk_embed_affine_layer(F.normalize(torch.atleast_2d(voice.xvector), dim=1))
+        speaker = speaker_of(self.flow, voice)
         fixed = torch.cat([mu, speaker[:, :, None].expand(-1, -1, mu.shape[2]), condition.to(mu)], dim=1)
         x = noise[None].to(mu)
         times = torch.linspace(0, 1, self.steps + 1, device=mu.device, dtype=mu.dtype)
@@ -288,10 +289,5 @@ def _positions(voice: Voice, key: tuple[str, int], attention: Any, pos_enc: Any,
     """
     reach = 256 * -(-total // 256)
 
-    def make() -> Tensor:
-        pos_enc.extend_pe(torch.zeros(1, reach, device=attention.pos_bias_u.device))
-        p: Tensor = attention.linear_pos(pos_enc.position_encoding(0, reach))[0]  # (2 * reach - 1, size)
-        return p.view(-1, attention.h, attention.d_k).permute(1, 2, 0).contiguous()
-
-    table: Tensor = voice.once(f"positions {key} {reach}", make)
+    table: Tensor = voice.once(f"positions {key} {reach}", lambda: relative_positions(attention, pos_enc, reach))
     return table

@@ -205,8 +205,13 @@ class Binding:
         self._bind(self._io.bind_input, name, tensor)
 
     def output(self, name: str, tensor: Tensor) -> None:
-        """Write an output here; it may be the place of an input, for operators that write in place."""
+        """Write an output here."""
         self._bind(self._io.bind_output, name, tensor)
+
+    def in_place(self, name: str, tensor: Tensor) -> None:
+        """Read an input here and write what follows it, the output ``new_NAME``, to the same place."""
+        self.input(name, tensor)
+        self.output(f"new_{name}", tensor)
 
     def _bind(self, bind: Any, name: str, tensor: Tensor) -> None:
         kind = {torch.float32: np.float32, torch.int32: np.int32, torch.int8: np.int8, torch.int64: np.int64}[

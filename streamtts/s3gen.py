@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .audio import crossfade_gains
 from .noise import NoiseTape
-from .s3gen_memory import decode_at_once
+from .s3gen_memory import decode_at_once, speaker_of
 from .settings import FRAMES_PER_TOKEN, Settings
 from .voices import Voice
 
@@ -47,7 +46,7 @@ def decode_tokens(s3gen: Any, voice: Voice, tokens: list[int], noise: Tensor, st
         return decode_at_once(graphs, voice, ids, noise, condition, steps)[:, :, prompt_frames:]
     hidden, _ = flow.encoder(flow.input_embedding(ids), torch.tensor([ids.shape[1]], device=device))
     mu = flow.encoder_proj(hidden).transpose(1, 2).contiguous()  # (1, 80, frames)
-    speaker = flow.spk_embed_affine_layer(F.normalize(torch.atleast_2d(voice.xvector), dim=1))
+    speaker = speaker_of(flow, voice)
     mask = torch.ones_like(mu[:, :1])
     x = noise[None].to(mu)
     times = torch.linspace(0, 1, steps + 1, device=device, dtype=mu.dtype)

@@ -59,11 +59,9 @@ class FlowGraphs:
             layers, embed = (
                 (encoder.encoders, encoder.embed) if kind == "encoder" else (encoder.up_encoders, encoder.up_embed)
             )
-            embed.pos_enc.extend_pe(torch.zeros(1, reach))
-            table = embed.pos_enc.position_encoding(0, reach)
             self._made[kind, reach] = [
-                (a.linear_pos(table)[0] / math.sqrt(a.d_k)).view(-1, a.h, a.d_k).permute(1, 2, 0).contiguous()
-                for a in (layer.self_attn for layer in layers)
+                relative_positions(attention, embed.pos_enc, reach) / math.sqrt(attention.d_k)
+                for attention in (layer.self_attn for layer in layers)
             ]
         made: list[Tensor] = self._made[kind, reach]
         return made
@@ -78,6 +76,13 @@ class FlowGraphs:
             self._made[t, r] = {f"shift.{name}": resnet.mlp(time)[:, None] for name, resnet, _ in _stages(estimator)}
         made: dict[str, Tensor] = self._made[t, r]
         return made
+
+
+def relative_positions(attention: Any, pos_enc: Any, reach: int) -> Tensor:
+    """The stock table as a conformer layer projects it, (heads, head_size, 2 * reach - 1), the farthest back first."""
+    pos_enc.extend_pe(torch.zeros(1, reach, device=attention.pos_bias_u.device))
+    p: Tensor = attention.linear_pos(pos_enc.position_encoding(0, reach))[0]  # (2 * reach - 1, size)
+    return p.view(-1, attention.h, attention.d_k).permute(1, 2, 0).contiguous()
 
 
 def _stages(estimator: Any) -> Iterator[tuple[str, Any, Any]]:

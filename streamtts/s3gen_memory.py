@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +44,7 @@ class _Place:
             sizes = graphs.tails[graph].items()
             self.tails[run] = {name: torch.zeros(1, reach, channels) for name, (channels, reach) in sizes}
             for name, tail in self.tails[run].items():
-                binding.input(f"tail.{name}", tail)
-                binding.output(f"new_tail.{name}", tail)  # written after it was read
+                binding.in_place(f"tail.{name}", tail)  # written after it was read
             for unit, count in (("tokens", self.tokens), ("frames", self.frames)):
                 if unit == "frames" or graph == "encoder":
                     binding.input(f"before.{unit}", count[:1])
@@ -65,8 +65,7 @@ class _Place:
                 kind, run = name.split(maxsplit=1)
                 for i, layer in enumerate(grown):
                     for part, there in zip(("keys", "values"), layer, strict=True):
-                        self.runs[run].input(f"{part}.{kind}.{i}", there[None])
-                        self.runs[run].output(f"new_{part}.{kind}.{i}", there[None])
+                        self.runs[run].in_place(f"{part}.{kind}.{i}", there[None])
 
     def like(self, used: int) -> _Place:
         """Another one that holds the same ``used`` tokens."""
@@ -163,6 +162,12 @@ def decode_at_once(
     return mel
 
 
+def speaker_of(flow: Any, voice: Voice) -> Tensor:
+    """The voice's speaker embedding as the flow takes it, (1, 80)."""
+    speaker: Tensor = flow.spk_embed_affine_layer(F.normalize(torch.atleast_2d(voice.xvector), dim=1))
+    return speaker
+
+
 class GraphBlocks:
     """The flow's graphs on one block of positions, given the memory of the blocks before.
 
@@ -189,7 +194,7 @@ class GraphBlocks:
             count[0], count[1] = (used + n) * ratio - 1, (used + n) * ratio
         mu = torch.empty(1, frames, 80)
         self._encode(place, flow.input_embedding(ids), n, used, mu)
-        speaker = flow.spk_embed_affine_layer(F.normalize(torch.atleast_2d(voice.xvector), dim=1))
+        speaker = speaker_of(flow, voice)
         rest = torch.cat([speaker[:, None].expand(-1, frames, -1), condition.mT], dim=2)
         x, moved = noise.T[None].contiguous(), torch.empty(1, frames, 80)
         times = torch.linspace(0, 1, self.steps + 1).tolist()

@@ -117,8 +117,7 @@ class _Bound:
         self.binding.output("hidden", self.hidden)
         for i, layer in enumerate(cache.data):
             for j, name in enumerate(_KINDS):
-                self.binding.input(f"{name}.{i}", layer[j][None])
-                self.binding.output(f"new_{name}.{i}", layer[j][None])
+                self.binding.in_place(f"{name}.{i}", layer[j][None])
                 if cache.scales is not None:
                     self.binding.input(f"{name}_scale.{i}", cache.scales[i, j].flatten())
             if self.qkv is not None:
