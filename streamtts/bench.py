@@ -421,7 +421,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--precisions", nargs="+", default=[], metavar="NAME",
-        help=f"in which ours run besides {REFERENCE}: int8 and int4 on a CPU, with +bf16; bf16 and fp16 on a GPU",
+        help=f"in which ours run besides {REFERENCE}: int8 and int4 on a CPU; bf16 and fp16 on a GPU",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps (default: the fastest there is)")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds, each with every algorithm (default 5)")

@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from .fourier import FourierConv
 from .noise import NoiseTape
 from .settings import SAMPLE_RATE, SAMPLES_PER_FRAME
 
+_CHANNELS = 64  # from which a convolution is faster by Fourier transforms
 _SOURCE_NOISE, _SOURCE_PHASE = 11, 12  # noise streams
 
 
@@ -34,43 +36,47 @@ def fold_weight_norm(hift: nn.Module) -> None:
             parametrize.remove_parametrizations(module, "weight")
 
 
-def convolve_in_bf16(hift: Any) -> None:
-    """Let streams run the residual blocks' convolutions, nine tenths of HiFT's arithmetic, in bfloat16.
+def convolve_by_fourier(hift: Any) -> None:
+    """Let streams run the residual blocks' convolutions, nine tenths of HiFT's arithmetic, by Fourier transforms.
 
-    Sums are float32 inside a convolution; its inputs, weights and outputs are rounded to 8 bits. What is added up over
-    the layers, the pitch and its phase stay in float32, and so do the stock modules, which the float32 weights are
-    kept for.
+    For a CPU. The stock modules keep their own weights. Convolutions of few channels stay as they are.
     """
     for block in [*hift.resblocks, *hift.source_resblocks]:
         for conv in [*block.convs1, *block.convs2]:
-            conv.bf16 = conv.weight.bfloat16(), conv.bias.bfloat16()
+            if conv.in_channels >= _CHANNELS:
+                conv.fourier = FourierConv(conv)
 
 
 class _Conv:
     """A 'same'-padded Conv1d whose padding is real neighbours wherever they exist.
 
-    Takes float32 and returns it, whatever it computes in.
+    Attributes:
+        time: The axis of time, in and out: 2, or 1 where the convolution is by Fourier transforms.
     """
 
     def __init__(self, conv: nn.Conv1d) -> None:
         self.conv = conv
-        weights: tuple[Tensor, Tensor | None] = getattr(conv, "bf16", (conv.weight, conv.bias))
-        self.weight, self.bias = weights
+        self.fourier: FourierConv | None = getattr(conv, "fourier", None)
+        self.time = 2 if self.fourier is None else 1
         self.stride, self.dilation, self.pad = conv.stride[0], conv.dilation[0], int(conv.padding[0])
         self.reach = (conv.kernel_size[0] - 1) * self.dilation + 1
-        self.held = self.weight.new_zeros(1, conv.in_channels, self.pad)
+        self.held = self._zeros(conv.in_channels, self.pad)
 
     def push(self, x: Tensor, last: bool) -> Tensor:
         """X (1, in, n) -> (1, out, m), a tensor of its own: all outputs whose inputs have arrived."""
-        kind = x.dtype
-        x = x.to(self.weight.dtype)
-        x = torch.cat([self.held, F.pad(x, (0, self.pad)) if last else x], dim=2)
-        n = (x.shape[2] - self.reach) // self.stride + 1
+        after = [self._zeros(self.conv.in_channels, self.pad)] if last else []
+        x = torch.cat([self.held, x, *after], dim=self.time)
+        n = (x.shape[self.time] - self.reach) // self.stride + 1
         if n <= 0:
             self.held = x
-            return x.new_zeros(1, self.conv.out_channels, 0, dtype=kind)
-        self.held = x[:, :, n * self.stride :]
-        return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation).to(kind)
+            return self._zeros(self.conv.out_channels, 0)
+        self.held = x.narrow(self.time, n * self.stride, x.shape[self.time] - n * self.stride)
+        if self.fourier is not None:
+            return self.fourier(x)
+        return F.conv1d(x, self.conv.weight, self.conv.bias, self.stride, 0, self.dilation)
+
+    def _zeros(self, channels: int, n: int) -> Tensor:
+        return self.conv.weight.new_zeros((1, channels, n) if self.time == 2 else (1, n, channels))
 
 
 class _ConvTranspose:
@@ -101,43 +107,55 @@ class _ConvTranspose:
 class _Align:
     """Several branches of different delay: hands out what all of them have reached."""
 
-    def __init__(self, branches: int) -> None:
+    def __init__(self, branches: int, time: int) -> None:
         self.held: list[Tensor | None] = [None] * branches
+        self.time = time
 
     def push(self, *xs: Tensor) -> list[Tensor]:
-        """Each x (1, channels, n_i) -> the same positions of every branch, (1, channels, n)."""
-        joined = [x if held is None else torch.cat([held, x], dim=2) for held, x in zip(self.held, xs, strict=True)]
-        n = min(x.shape[2] for x in joined)
-        self.held = [x[:, :, n:] for x in joined]
-        return [x[:, :, :n] for x in joined]
+        """Each x has n_i positions -> the same n positions of every branch."""
+        held = [_joined(waiting, x, self.time) for waiting, x in zip(self.held, xs, strict=True)]
+        n = min(x.shape[self.time] for x in held)
+        parts = [_split(x, n, self.time) for x in held]
+        self.held = [rest for _, rest in parts]
+        return [part for part, _ in parts]
 
 
 class _Residual:
     """The input of a branch, added to what comes out of the branch later."""
 
-    def __init__(self) -> None:
+    def __init__(self, time: int) -> None:
         self.held: Tensor | None = None
+        self.time = time
 
     def push(self, branch: Tensor, x: Tensor) -> Tensor:
-        """Branch (1, channels, n), written to, and x (1, channels, m >= n so far) -> their sum (1, channels, n)."""
-        n, waiting = branch.shape[2], self.held
-        if waiting is not None and waiting.shape[2] <= n:  # in two parts: joining them first would copy all of x
-            old = waiting.shape[2]
-            branch[:, :, :old] += waiting
-            branch[:, :, old:] += x[:, :, : n - old]
-            self.held = x[:, :, n - old :]
+        """Branch of n positions, written to, and x of m >= n so far -> their sum, n positions."""
+        n, waiting = branch.shape[self.time], self.held
+        if waiting is not None and waiting.shape[self.time] <= n:  # in two parts: joining would copy all of x
+            old = waiting.shape[self.time]
+            first, second = _split(branch, old, self.time)
+            first += waiting
+            x, self.held = _split(x, n - old, self.time)
+            second += x
             return branch
-        x = x if waiting is None else torch.cat([waiting, x], dim=2)
-        self.held = x[:, :, n:]
-        branch += x[:, :, :n]
+        x, self.held = _split(_joined(waiting, x, self.time), n, self.time)
+        branch += x
         return branch
+
+
+def _joined(held: Tensor | None, x: Tensor, time: int) -> Tensor:
+    return x if held is None else torch.cat([held, x], dim=time)
+
+
+def _split(x: Tensor, n: int, time: int) -> tuple[Tensor, Tensor]:
+    """The first n positions, and the others."""
+    return x.narrow(time, 0, n), x.narrow(time, n, x.shape[time] - n)
 
 
 class _Snake:
     """Stock ``Snake``, x + sin²(ax) / a, in one buffer: on a CPU its five new tensors cost more than its sines."""
 
-    def __init__(self, snake: Any) -> None:
-        self.alpha = snake.alpha[None, :, None]
+    def __init__(self, snake: Any, time: int) -> None:
+        self.alpha = snake.alpha[:, None] if time == 2 else snake.alpha
         self.share = 1.0 / (self.alpha + snake.no_div_by_zero)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -150,10 +168,11 @@ class _ResBlock:
     """Stock ``ResBlock``: pairs of activated convolutions, each pair added to its (delayed) input."""
 
     def __init__(self, block: Any) -> None:
-        self.pairs = [
-            (_Snake(a1), _Conv(c1), _Snake(a2), _Conv(c2), _Residual())
-            for a1, c1, a2, c2 in zip(block.activations1, block.convs1, block.activations2, block.convs2, strict=True)
-        ]
+        self.pairs = []
+        for a1, c1, a2, c2 in zip(block.activations1, block.convs1, block.activations2, block.convs2, strict=True):
+            first, second = _Conv(c1), _Conv(c2)
+            self.time = first.time
+            self.pairs.append((_Snake(a1, self.time), first, _Snake(a2, self.time), second, _Residual(self.time)))
 
     def push(self, x: Tensor, last: bool) -> Tensor:
         for act1, conv1, act2, conv2, residual in self.pairs:
@@ -276,8 +295,8 @@ class HiftStream:
         self.source_downs = [_Conv(down) for down in hift.source_downs]
         self.source_blocks = [_ResBlock(block) for block in hift.source_resblocks]
         self.blocks = [_ResBlock(block) for block in hift.resblocks]
-        self.fusions = [_Align(2) for _ in hift.ups]
-        self.sums = [_Align(hift.num_kernels) for _ in hift.ups]
+        self.fusions = [_Align(2, block.time) for block in self.source_blocks]
+        self.sums = [_Align(hift.num_kernels, block.time) for block in self.source_blocks]
         self.edge: Tensor | None = None  # first samples of the last stage, until its reflection can be made
         self.edge_done = False
 
@@ -299,21 +318,27 @@ class HiftStream:
         """
         spectrum = self.stft.push(self.source.push(self._f0(mel, last)), last)
         x = self.conv_pre.push(mel, last)
-        kernels = self.hift.num_kernels
         for i, up in enumerate(self.ups):
             x = up.push(F.leaky_relu(x, self.hift.lrelu_slope), last)
             if i == len(self.ups) - 1:
                 x = self._reflect(x, last)
-            excitation = self.source_blocks[i].push(self.source_downs[i].push(spectrum, last), last)
-            x, excitation = self.fusions[i].push(x, excitation)
-            x = x + excitation
-            branches = [block.push(x, last) for block in self.blocks[i * kernels : (i + 1) * kernels]]
-            first, *others = self.sums[i].push(*branches)
-            x = sum(others, first) / kernels
+            x = self._stage(i, x, self.source_downs[i].push(spectrum, last), last)
         x = self.conv_post.push(F.leaky_relu(x), last)
         bins = self.stft.n_fft // 2 + 1
         samples = self.istft.push(torch.exp(x[:, :bins]), torch.sin(x[:, bins:]), last)
         return samples[0].clamp(-self.hift.audio_limit, self.hift.audio_limit).float().cpu()
+
+    def _stage(self, i: int, x: Tensor, excitation: Tensor, last: bool) -> Tensor:
+        """Two (1, channels, n) through the residual blocks of a stage -> (1, channels, m)."""
+        source, kernels = self.source_blocks[i], self.hift.num_kernels
+        if source.time == 1:
+            x, excitation = x.transpose(1, 2).contiguous(), excitation.transpose(1, 2).contiguous()
+        x, excitation = self.fusions[i].push(x, source.push(excitation, last))
+        x = x + excitation
+        branches = [block.push(x, last) for block in self.blocks[i * kernels : (i + 1) * kernels]]
+        first, *others = self.sums[i].push(*branches)
+        x = sum(others, first) / kernels
+        return x.transpose(1, 2) if source.time == 1 else x
 
     def _f0(self, mel: Tensor, last: bool) -> Tensor:
         """Mel (1, 80, n) -> f0 (1, m) in Hz."""

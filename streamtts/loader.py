@@ -26,7 +26,7 @@ from .architecture import (
 )
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
-from .hift import convolve_in_bf16, fold_weight_norm, lag_samples
+from .hift import convolve_by_fourier, fold_weight_norm, lag_samples
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .precision import HALVES, INTEGERS, Choice, Precision, choose
 from .quantize import PerChannel, converted, is_large, large_linears, replace_linears
@@ -145,10 +145,9 @@ def load(
             Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
         precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int4``, the same
-            with T3's blocks in 4 bits, its keys and values in 8; ``int8+bf16`` and ``int4+bf16``, with HiFT's
-            convolutions in bfloat16, which not every CPU is faster in; ``bf16`` and ``fp16``, of T3 alone. ``auto``
-            takes int8 for a full-size checkpoint on a CPU that is faster with it, and bfloat16 with it likewise; bf16
-            on a GPU that has it, and float32 else; int4 has to be asked for. All else stays in float32.
+            with T3's blocks in 4 bits, its keys and values in 8; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes
+            int8 for a full-size checkpoint on a CPU that is faster with it, bf16 on a GPU that has it, and float32
+            else; int4 has to be asked for. All else stays in float32.
         voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
 
     Raises:
@@ -231,8 +230,8 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
-    if chosen.precision.endswith("+bf16"):
-        convolve_in_bf16(s3gen.mel2wav)
+    if device == "cpu":
+        convolve_by_fourier(s3gen.mel2wav)
     if _as_graphs(device, architecture, chosen.precision):
         s3gen.flow.graphs = FlowGraphs(s3gen.flow, rounded, threads)  # policy "cached" runs them
     conds = read_conditionals(folder, device)

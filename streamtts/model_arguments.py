@@ -11,6 +11,6 @@ def add_precision(parser: argparse.ArgumentParser, default: str | None = "auto")
         "--precision",
         default=default,
         metavar="FORMAT",
-        help="number format of the large weights: fp32; on a CPU int8 or int4, +bf16 with HiFT's convolutions in bf16; "
-        "bf16 or fp16 (T3's only); auto, the default, takes the fastest known for this machine but int4",
+        help="number format of the large weights: fp32; on a CPU int8 or int4; bf16 or fp16 (T3's only); "
+        "auto, the default, takes the fastest known for this machine but int4",
     )

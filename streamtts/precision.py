@@ -3,8 +3,8 @@
 Streaming decodes a few positions at a time, so on a CPU the time goes into reading weights: a quarter of the bytes is
 about a quarter of the time. In ``int8`` the large linear layers of T3 and S3Gen are rounded to 8 bits, in ``int4``
 those of T3's blocks to 4, and its keys and values to 8 (``streamtts.quantize``, ``streamtts.t3_graph``). Everything
-else (embeddings, norms, convolutions, HiFT) stays in float32, unless bfloat16 is taken with it: then HiFT convolves in
-that. What this changes is measured by ``streamtts.precision_error``.
+else (embeddings, norms, convolutions, HiFT) stays in float32. What this changes is measured by
+``streamtts.precision_error``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from .errors import StreamTTSError
 from .quantize import Int8Linear
 
-Precision = Literal["auto", "fp32", "int8", "int8+bf16", "int4", "int4+bf16", "bf16", "fp16"]
-INTEGERS = ("int8", "int8+bf16", "int4", "int4+bf16")  # on a CPU
+Precision = Literal["auto", "fp32", "int8", "int4", "bf16", "fp16"]
+INTEGERS = ("int8", "int4")  # on a CPU
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _GAIN = 1.3  # another format must be this much faster than float32 on this CPU to be chosen
 
@@ -70,12 +70,11 @@ def choose(precision: str, device: str, small: bool) -> Choice:
 
 
 def _timed() -> Choice:
-    gain, convolving = int8_gain(), bf16_gain()
+    gain = int8_gain()
     timing = f"large layers run {gain:.1f} times as fast in int8 as in fp32 here, by a short timing"
     if gain < _GAIN:
         return Choice("fp32", f"{timing}; int8 is taken from {_GAIN} on")
-    timing = f"{timing}, convolutions {convolving:.1f} times in bf16"
-    return Choice("int8+bf16" if convolving >= _GAIN else "int8", timing)
+    return Choice("int8", timing)
 
 
 def int8_gain() -> float:
@@ -90,13 +89,6 @@ def int8_gain() -> float:
     return _fastest([partial(F.linear, x, weight) for weight in full]) / _fastest(
         [partial(Int8Linear(ones, scale, None), x) for _ in full]
     )
-
-
-def bf16_gain() -> float:
-    """How many times faster than in float32 this CPU runs a convolution of HiFT's in bfloat16."""
-    x, weight = torch.full((1, 128, 1000), 0.5), torch.full((128, 128, 7), 0.01)
-    half = weight.bfloat16()
-    return _fastest([partial(F.conv1d, x, weight)]) / _fastest([lambda: F.conv1d(x.bfloat16(), half).float()])
 
 
 @torch.inference_mode()

@@ -82,5 +82,6 @@ def test_two_hundred_utterances_leave_no_memory_behind(model):
         gc.collect()
         return process.memory_info().rss
 
-    warm = speak(40)
-    assert speak(160) - warm < 24 * 2**20
+    held = [speak(40) for _ in range(5)]
+    # An allocator takes a step up now and then; what leaks grows in every stretch.
+    assert min(np.diff(held)) < 6 * 2**20

@@ -322,12 +322,15 @@ def test_memory_is_flat_over_fifty_utterances(panel: SpeakPanel) -> None:
 
     for n in range(20):  # caches fill and allocators settle
         speak(n)
-    objects, mib = alive()
-    for n in range(20, 50):
-        speak(n)
-    objects_after, mib_after = alive()
+    seen = [alive()]
+    for n in range(20, 50, 10):
+        for more in range(10):
+            speak(n + more)
+        seen.append(alive())
     kept = [o for o in gc.get_objects() if type(o) in (Stream, Utterance)]  # isinstance would wake proxies
     assert len(kept) <= 2
-    assert objects_after - objects < 30 * 10, "ten objects per utterance stay behind"
-    assert mib_after - mib < 40, f"{mib:.0f} MiB after 20 utterances, {mib_after:.0f} MiB after 50"
+    objects, mib = zip(*seen, strict=True)
+    assert objects[-1] - objects[0] < 30 * 10, "ten objects per utterance stay behind"
+    # An allocator takes a step up now and then; what leaks grows in every stretch.
+    assert min(np.diff(mib)) < 8, f"MiB after 20, 30, 40 and 50 utterances: {np.round(mib)}"
     assert np.isfinite(panel.distance_db or np.nan)

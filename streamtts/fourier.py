@@ -1,0 +1,76 @@
+"""Conv1d by short Fourier transforms: on a CPU a vocoder's convolutions take a quarter to a half of the time so.
+
+A convolution of kernel k costs k products per output and pair of channels. Cut into overlapping tiles of N >= 2k
+positions (overlap-save) and transformed, it is one product per frequency instead, three real ones with Gauss's
+trick: 1.5 to 2.2 per output. The two transforms are small matrix products that all channels share. As an algorithm:
+Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs", https://arxiv.org/abs/1312.5851.
+Results differ from the direct sum by the rounding of float32 alone.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FourierConv:
+    """A convolution without padding or stride, its weights transformed.
+
+    Args:
+        conv: Its kernel and dilation are any; stride and groups are 1. Held, as are its weights.
+    """
+
+    def __init__(self, conv: nn.Conv1d) -> None:
+        self.kernel, self.dilation = conv.kernel_size[0], conv.dilation[0]
+        self.forward, kernels, self.inverse = _transforms(self.kernel)
+        weight = torch.einsum("pk,oik->pio", kernels, conv.weight)  # (points, in, out)
+        self.weight = weight.contiguous()
+        self.tile = self.forward.shape[1]
+        # The mean's inverse is 1 / tile at every position, so there the bias costs one row and not one more pass.
+        self.bias = None if conv.bias is None else conv.bias * self.tile
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """X (1, n + (kernel - 1) * dilation, in), contiguous -> (1, n, out), n > 0."""
+        d, channels = self.dilation, x.shape[2]
+        n = x.shape[1] - (self.kernel - 1) * d
+        valid = self.tile - self.kernel + 1  # positions of a tile that no wrapping around reaches
+        tiles = math.ceil(n / (d * valid))
+        x = F.pad(x, (0, 0, 0, d * (valid * (tiles - 1) + self.tile) - x.shape[1]))
+        # A dilated convolution is d of them, each over every d-th position.
+        tiled = x.as_strided((d, tiles, self.tile, channels), (channels, valid * d * channels, d * channels, 1))
+        points = torch.matmul(self.forward, tiled).flatten(0, 1)  # (d * tiles, points, in)
+        points = torch.bmm(points.transpose(0, 1), self.weight)  # (points, d * tiles, out)
+        if self.bias is not None:
+            points[0] += self.bias
+        y = torch.matmul(self.inverse, points.transpose(0, 1))  # (d * tiles, valid, out)
+        if d > 1:
+            y = y.view(d, tiles * valid, -1).transpose(0, 1)
+        return y.reshape(1, d * tiles * valid, -1)[:, :n]
+
+
+@cache
+def _transforms(kernel: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Into the points: of a tile (points, tile) and of a kernel (points, kernel); out of them (valid, points).
+
+    A frequency is three points: with x = a + bi and w = c + di, c(a + b), a(d - c) and b(c + d) give
+    x * w = (first - third) + (first + second)i. Frequency 0, the first point, and the last one are real.
+    """
+    tile = 2 ** math.ceil(math.log2(2 * kernel))
+    wave = 2 * math.pi / tile * torch.arange(tile, dtype=torch.float64)
+    where = wave[: tile - kernel + 1]
+    inputs, weights, outputs = [], [], []
+    for frequency in range(tile // 2 + 1):
+        a, b = torch.cos(frequency * wave), -torch.sin(frequency * wave)
+        c, d = a[:kernel], -b[:kernel]  # conjugated: a convolution layer correlates
+        real, imaginary = torch.cos(frequency * where) / tile, -torch.sin(frequency * where) / tile
+        if frequency in (0, tile // 2):
+            inputs, weights, outputs = [*inputs, a], [*weights, c], [*outputs, real]
+            continue
+        inputs += [a + b, a, b]
+        weights += [c, d - c, c + d]
+        outputs += [2 * (real + imaginary), 2 * imaginary, -2 * real]
+    return torch.stack(inputs).float(), torch.stack(weights).float(), torch.stack(outputs, dim=1).float()
