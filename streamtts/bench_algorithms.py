@@ -21,8 +21,9 @@ import torch
 from .audio import Samples
 from .generator import TAIL_TOKENS, stream
 from .loader import Model
+from .sampling import stock_processors
 from .settings import SAMPLES_PER_TOKEN, Settings
-from .t3 import STOP, logits_processors
+from .t3 import STOP
 
 PROTOTYPE_CHUNK = 10  # tokens
 CONTEXT_CHUNK, CONTEXT_TOKENS = 25, 50  # chatterbox-streaming's own defaults
@@ -122,7 +123,7 @@ def stock_tokens(model: Model, text: str, settings: Settings) -> Iterator[int]:
     t3 = model.tts.t3
     torch.manual_seed(settings.seed)
     text_tokens = model.tts.tokenizer(punc_norm(text), return_tensors="pt").input_ids.to(model.device)
-    processors = logits_processors(model.architecture, settings)
+    processors = stock_processors(model.architecture, settings)
     start = t3.hp.start_speech_token * torch.ones_like(text_tokens[:, :1])
     x, _ = t3.prepare_input_embeds(t3_cond=model.voice().t3_cond, text_tokens=text_tokens, speech_tokens=start)
     history, past, said = start, None, []

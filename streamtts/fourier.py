@@ -13,7 +13,6 @@ import math
 from functools import cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -30,16 +29,20 @@ class FourierConv:
         weight = torch.einsum("pk,oik->pio", kernels, conv.weight)  # (points, in, out)
         self.weight = weight.contiguous()
         self.tile = self.forward.shape[1]
+        self.valid = len(self.inverse)  # positions of a tile that no wrapping around reaches
         # The mean's inverse is 1 / tile at every position, so there the bias costs one row and not one more pass.
         self.bias = None if conv.bias is None else conv.bias * self.tile
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """X (1, n + (kernel - 1) * dilation, in), contiguous -> (1, n, out), n > 0."""
-        d, channels = self.dilation, x.shape[2]
-        n = x.shape[1] - (self.kernel - 1) * d
-        valid = self.tile - self.kernel + 1  # positions of a tile that no wrapping around reaches
-        tiles = math.ceil(n / (d * valid))
-        x = F.pad(x, (0, 0, 0, d * (valid * (tiles - 1) + self.tile) - x.shape[1]))
+    def missing(self, n: int) -> int:
+        """Positions by which a call for n outputs looks past its last input, whatever they hold."""
+        return self._tiles(n) * self.valid * self.dilation - n
+
+    def _tiles(self, n: int) -> int:
+        return math.ceil(n / (self.valid * self.dilation))
+
+    def __call__(self, x: Tensor, n: int) -> Tensor:
+        """X (1, n + (kernel - 1) * dilation + missing(n), in), contiguous -> (1, n, out), n > 0."""
+        d, valid, tiles, channels = self.dilation, self.valid, self._tiles(n), x.shape[2]
         # A dilated convolution is d of them, each over every d-th position.
         tiled = x.as_strided((d, tiles, self.tile, channels), (channels, valid * d * channels, d * channels, 1))
         points = torch.matmul(self.forward, tiled).flatten(0, 1)  # (d * tiles, points, in)
@@ -62,7 +65,9 @@ def _transforms(kernel: int) -> tuple[Tensor, Tensor, Tensor]:
     tile = 2 ** math.ceil(math.log2(2 * kernel))
     wave = 2 * math.pi / tile * torch.arange(tile, dtype=torch.float64)
     where = wave[: tile - kernel + 1]
-    inputs, weights, outputs = [], [], []
+    inputs: list[Tensor] = []
+    weights: list[Tensor] = []
+    outputs: list[Tensor] = []
     for frequency in range(tile // 2 + 1):
         a, b = torch.cos(frequency * wave), -torch.sin(frequency * wave)
         c, d = a[:kernel], -b[:kernel]  # conjugated: a convolution layer correlates

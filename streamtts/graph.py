@@ -83,7 +83,7 @@ class Graph:
         self._constants.append(there)
         return name
 
-    def linear(self, x: str, name: str, layer: Any, output: str = "") -> str:
+    def linear(self, x: str, name: str, layer: Any, output: str = "", biased: bool = True) -> str:
         """X (..., in) -> (..., out) through a linear layer.
 
         Args:
@@ -91,8 +91,9 @@ class Graph:
             name: Of the layer among the rounded ones; if it is not among them, its own weight is taken.
             layer: ``nn.Linear``, :class:`streamtts.quantize.Int8Linear` or Hugging Face's ``Conv1D``, for its bias.
             output: Name of the result.
+            biased: Add the layer's bias, if it has one.
         """
-        bias = layer.bias
+        bias = layer.bias if biased else None
         outputs = [output] if output else ()
         if f"{name}.weight" not in self.rounded:
             weight = layer.weight.T if isinstance(layer, nn.Linear) else layer.weight  # (in, out)

@@ -64,15 +64,18 @@ class _Conv:
 
     def push(self, x: Tensor, last: bool) -> Tensor:
         """X (1, in, n) -> (1, out, m), a tensor of its own: all outputs whose inputs have arrived."""
-        after = [self._zeros(self.conv.in_channels, self.pad)] if last else []
+        pad = self.pad if last else 0
+        there = self.held.shape[self.time] + x.shape[self.time] + pad
+        n = max(0, (there - self.reach) // self.stride + 1)
+        if self.fourier is not None and n:
+            pad += self.fourier.missing(n)
+        after = [self._zeros(self.conv.in_channels, pad)] if pad else []
         x = torch.cat([self.held, x, *after], dim=self.time)
-        n = (x.shape[self.time] - self.reach) // self.stride + 1
-        if n <= 0:
-            self.held = x
+        self.held = x.narrow(self.time, n * self.stride, there - n * self.stride)
+        if not n:
             return self._zeros(self.conv.out_channels, 0)
-        self.held = x.narrow(self.time, n * self.stride, x.shape[self.time] - n * self.stride)
         if self.fourier is not None:
-            return self.fourier(x)
+            return self.fourier(x, n)
         return F.conv1d(x, self.conv.weight, self.conv.bias, self.stride, 0, self.dilation)
 
     def _zeros(self, channels: int, n: int) -> Tensor:

@@ -275,10 +275,10 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
         return GraphGpt2(t3, threads) if in_graph else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
-    _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
+    head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
     with aloud():
         weights = converted(file, blocks, ROUNDING)
-    return GraphGpt2(t3, threads, weights)
+    return GraphGpt2(t3, threads, weights | head)
 
 
 def _fill(

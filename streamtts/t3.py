@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .architecture import Architecture
+from .sampling import Sampler
 from .settings import Settings
 from .voices import Voice
 
@@ -83,6 +84,13 @@ class Backbone(ABC):
 
         Where a list ``queries`` is given, each layer appends its own, (heads, n, head_size), for :func:`looks_at`.
         """
+
+    def logits(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
+        """As :meth:`forward`, of the token that follows: (1, vocabulary), float32 on the CPU."""
+        hidden = self.forward(x, cache, queries)[:, -1]
+        with one_thread():
+            logits: Tensor = self.t3.speech_head(hidden)
+            return logits.float().cpu()
 
     def new_cache(self) -> KVCache:
         """An empty cache."""
@@ -196,7 +204,7 @@ def speech_tokens(
         generator: Random stream on the CPU, so that a seed means the same on every device.
         watch: Told of every step; it changes nothing.
     """
-    t3, processors = gpt2.t3, logits_processors(architecture, settings)
+    t3, sample = gpt2.t3, Sampler(architecture, settings)
     prefix = voice_prefix(gpt2, voice)
     text = range(prefix.length, prefix.length + text_tokens.shape[1])
     start = torch.tensor([[START]], device=text_tokens.device)
@@ -208,17 +216,13 @@ def speech_tokens(
     try:
         for step in range(room):
             queries: list[Tensor] | None = [] if watch else None
-            hidden = gpt2.forward(x, cache, queries)[:, -1]
-            with _one_thread():
-                logits = t3.speech_head(hidden).float().cpu()
+            logits = gpt2.logits(x, cache, queries)
+            with one_thread():
                 if watch and queries:
                     keys = cache.keys(text) if keys is None else keys
                     looks = looks_at([q[:, -1:] for q in queries], keys)[0]
                     watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks.cpu().numpy())
-                for process in processors:  # their list's own call looks at signatures, every time
-                    logits = process(history, logits)
-                probabilities = F.softmax(logits, dim=-1)
-                token = torch.multinomial(probabilities, num_samples=1, generator=generator)
+                token = sample(logits, history, generator)
             # Stock code shows the repetition penalty the start token at the first step only.
             history = token if step == 0 else torch.cat([history, token], dim=1)
             if (id := int(token)) == STOP:
@@ -231,7 +235,7 @@ def speech_tokens(
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """What is done by one thread takes no core from the next step, which other threads of PyTorch's would spin on."""
     threads = torch.get_num_threads()
     if threads == 1:
@@ -242,28 +246,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def logits_processors(architecture: Architecture, settings: Settings) -> Any:
-    """The processors of ``inference_turbo``, in its order."""
-    from transformers.generation.logits_process import (
-        LogitsProcessorList,
-        RepetitionPenaltyLogitsProcessor,
-        TemperatureLogitsWarper,
-        TopKLogitsWarper,
-        TopPLogitsWarper,
-    )
-
-    def value(name: str) -> Any:
-        chosen = getattr(settings, name)
-        return architecture.sampling[name] if chosen is None else chosen
-
-    processors = LogitsProcessorList()
-    if (temperature := float(value("temperature"))) != 1.0:
-        processors.append(TemperatureLogitsWarper(temperature))
-    processors.append(TopKLogitsWarper(int(value("top_k"))))
-    if (top_p := float(value("top_p"))) < 1.0:
-        processors.append(TopPLogitsWarper(top_p))
-    if (penalty := float(value("repetition_penalty"))) != 1.0:
-        processors.append(RepetitionPenaltyLogitsProcessor(penalty))
-    return processors

@@ -19,7 +19,7 @@ from .graph import Graph, Session
 from .quantize import Blocks
 from .t3 import START, Backbone, KVCache
 
-ROUNDING = Blocks(64)
+ROUNDING = Blocks(128)
 _KINDS = ("keys", "values")
 _LINEARS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 # Scales of an int8 cache, see GraphGpt2._look_for_scales.
@@ -37,8 +37,8 @@ class GraphGpt2(Backbone):
     Args:
         t3: A stock T3; of its blocks the weights that are among ``weights`` may be missing.
         threads: That share an operation.
-        weights: In 4 bits, rounded by ``ROUNDING``, from :func:`streamtts.quantize.converted`; None: all are in
-            float32.
+        weights: From :func:`streamtts.quantize.converted`: of the blocks in 4 bits, rounded by ``ROUNDING``, of the
+            speech head in int8; None: all are in float32.
     """
 
     def __init__(self, t3: Any, threads: int, weights: dict[str, Tensor] | None = None) -> None:
@@ -57,11 +57,21 @@ class GraphGpt2(Backbone):
     def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
         """As :class:`Backbone`."""
         bound = self._run(x, cache, asked=queries is not None)
+        self._hand_out(bound, queries)
+        return bound.hidden.clone()
+
+    def logits(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
+        """As :class:`Backbone`."""
+        bound = self._run(x, cache, asked=queries is not None)
+        self._hand_out(bound, queries)
+        bias = self.t3.speech_head.bias  # outside of the graph, so that a token can be banned
+        return bound.logits[0].clone() if bias is None else bound.logits[0] + bias
+
+    def _hand_out(self, bound: _Bound, queries: list[Tensor] | None) -> None:
         if queries is not None:
             assert bound.qkv is not None
             q = bound.qkv[..., : self.size].unflatten(2, (self.heads, -1)).transpose(1, 2)
             queries.extend(q.clone())  # (depth, heads, n, head_size)
-        return bound.hidden.clone()
 
     def _run(self, x: Tensor, cache: KVCache, asked: bool) -> _Bound:
         """Run the next positions; ``asked``: for their queries, keys and values as well."""
@@ -108,6 +118,7 @@ class _Bound:
     def __init__(self, gpt2: GraphGpt2, cache: KVCache, n: int, asked: bool) -> None:
         self.memory, self.n = cache.data, n
         self.x, self.hidden = torch.empty(1, n, gpt2.size), torch.empty(1, n, gpt2.size)
+        self.logits = torch.empty(1, 1, len(gpt2.t3.speech_emb.weight))
         self.qkv = torch.empty(gpt2.depth, n, 3 * gpt2.size) if asked else None
         self.before, self.total = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
         self.binding = gpt2.session.binding()
@@ -115,6 +126,7 @@ class _Bound:
         self.binding.input("before", self.before)
         self.binding.input("total", self.total)
         self.binding.output("hidden", self.hidden)
+        self.binding.output("logits", self.logits)
         for i, layer in enumerate(cache.data):
             for j, name in enumerate(_KINDS):
                 self.binding.in_place(f"{name}.{i}", layer[j][None])
@@ -178,4 +190,7 @@ def _session(t3: Any, threads: int, weights: dict[str, Tensor] | None) -> Sessio
         y = graph.linear(y, f"{name}.mlp.c_proj", block.mlp.c_proj)
         x, normed = graph.add_and_norm(x, y, tfmr.h[i + 1].ln_1 if i + 1 < len(tfmr.h) else tfmr.ln_f)
     graph.output(graph.node("Identity", normed, outputs=["hidden"]), 1, "n", size)
+    last = graph.node("Gather", normed, graph.constant([-1]), axis=1)
+    logits = graph.linear(last, "speech_head", t3.speech_head, "logits", biased=False)
+    graph.output(logits, 1, 1, len(t3.speech_emb.weight))
     return graph.session(threads)

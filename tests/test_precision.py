@@ -52,7 +52,7 @@ def both(pairs, request):
     return pairs[request.param]
 
 
-@pytest.fixture(params=[PerChannel(), Blocks(64)], ids=lambda rounding: rounding.name)
+@pytest.fixture(params=[PerChannel(), Blocks(128)], ids=lambda rounding: rounding.name)
 def rounding(request):
     return request.param
 

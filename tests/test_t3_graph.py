@@ -22,7 +22,7 @@ TOKENS = list(range(100, 130))
 # divergence (nats); and of positions one at a time against all at once: mean difference of hidden states. What is left
 # is the order of sums in fp32; in int4 the rounding of activations, of keys and of values to 8 bits. Measured at most:
 # fp32 1e-7, 4e-10, 3e-7; int4 0.007, 0.05, 0.006.
-BOUNDS = {"fp32": (1e-6, 1e-8, 1e-5), "int4": (0.02, 0.15, 0.03)}
+BOUNDS = {"fp32": (1e-6, 1e-8, 1e-5), "int4": (0.02, 0.25, 0.03)}
 
 
 @pytest.fixture(scope="module", params=["mini", "small"])
@@ -51,7 +51,7 @@ def unrounded(packed, scale):
 @pytest.mark.parametrize("inputs", [96, 192, 1024])
 def test_rounding_to_blocks_is_off_by_half_a_step_or_by_what_was_cut(inputs):
     weight = torch.randn(50, inputs, generator=torch.Generator().manual_seed(0))
-    rounding = Blocks(64)
+    rounding = Blocks(128)
     packed, scale = rounding.round(weight)
     assert (tuple(packed.shape), tuple(scale.shape)) == rounding.shapes(50, inputs)
     block = rounding.block(inputs)
@@ -67,7 +67,7 @@ def test_rounding_to_blocks_is_off_by_half_a_step_or_by_what_was_cut(inputs):
 
 
 def test_a_block_of_zeros_stays_zero():
-    assert not unrounded(*Blocks(64).round(torch.zeros(4, 128))).any()
+    assert not unrounded(*Blocks(128).round(torch.zeros(4, 128))).any()
 
 
 def test_these_are_the_layers_and_the_cache_of_the_format(pair):
@@ -186,7 +186,7 @@ def test_it_streams_and_is_loaded_from_what_was_kept(small, tmp_path, monkeypatc
         assert len(said.samples) == SAMPLES_PER_TOKEN * len(said.tokens)
         assert spoken.setdefault(precision, said.tokens) == said.tokens
     kept = sorted(path.name.partition("-")[2] for path in (tmp_path / "precision").iterdir())
-    assert kept == ["int4-64.safetensors", "int8.safetensors", "int8.safetensors"]  # T3's blocks; all of it; S3Gen
+    assert kept == ["int4-128.safetensors", "int8.safetensors", "int8.safetensors"]  # T3's blocks; all of it; S3Gen
 
 
 def test_mini_says_the_same_words_with_hardly_other_probabilities():
