@@ -278,7 +278,7 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
     with aloud():
         weights = converted(file, blocks, ROUNDING)
-    return GraphGpt2(t3, threads, weights | head)
+    return GraphGpt2(t3, threads, head | weights)
 
 
 def _fill(
