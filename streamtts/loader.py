@@ -312,7 +312,9 @@ def _small(architecture: Architecture) -> bool:
 
 def _tokenizer(folder: Path) -> Any:
     """The folder's Hugging Face text tokenizer."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    from .quick_tokenizer import read_tokenizer
 
     try:
         if (folder / "tokenizer_config.json").exists():
@@ -320,9 +322,7 @@ def _tokenizer(folder: Path) -> Any:
             if tokenizer.pad_token is None:
                 tokenizer.pad_token = tokenizer.eos_token
             return tokenizer
-        return PreTrainedTokenizerFast(
-            tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]", unk_token="[UNK]"
-        )
+        return read_tokenizer(folder / "tokenizer.json")
     except Exception as e:  # the tokenizers library raises bare Exception for a damaged file
         raise CheckpointError(f"the text tokenizer in {folder} cannot be read ({e}); fetch it again") from e
 
