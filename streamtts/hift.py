@@ -196,7 +196,7 @@ class _Source:
         self.noise = NoiseTape(seed, _SOURCE_NOISE, self.harmonics)
         phase = np.random.default_rng([seed, _SOURCE_PHASE]).uniform(-np.pi, np.pi, self.harmonics)
         phase[0] = 0.0  # as stock: the fundamental starts at zero
-        self.phase = phase
+        self.phase = torch.from_numpy(phase.astype(np.float32))
         self.cycles, self.sample = 0.0, 0
 
     def push(self, f0: Tensor) -> Tensor:
@@ -205,9 +205,10 @@ class _Source:
         n = len(hz)
         cycles = np.cumsum(np.concatenate([[self.cycles], hz / SAMPLE_RATE]))[1:]
         self.cycles = float(cycles[-1]) if n else self.cycles
-        order = np.arange(1, self.harmonics + 1)[:, None]
-        theta = 2 * np.pi * ((cycles[None] * order) % 1.0)
-        sines = torch.from_numpy((self.gen.sine_amp * np.sin(theta + self.phase[:, None])).astype(np.float32))
+        turns = cycles[None] * np.arange(1, self.harmonics + 1)[:, None]
+        turns -= np.floor(turns)  # only what is left of a turn is small enough for float32
+        theta = torch.from_numpy(turns.astype(np.float32)) * (2 * np.pi)
+        sines = theta.add_(self.phase[:, None]).sin_().mul_(self.gen.sine_amp)
         voiced = torch.from_numpy((hz > self.gen.voiced_threshold).astype(np.float32))
         amplitude = voiced * self.gen.noise_std + (1 - voiced) * self.gen.sine_amp / 3
         noise = amplitude * self.noise.window(self.sample, self.sample + n)

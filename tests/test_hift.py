@@ -26,7 +26,7 @@ def test_source_is_the_stock_source_given_the_same_phases_and_noise(model, monke
     stream = HiftStream(hift, seed=5)
     ours = stream.source.push(f0)
     noise = HiftStream(hift, seed=5).source.noise.window(0, 7 * SAMPLES_PER_FRAME)
-    phases = torch.from_numpy(stream.source.phase).float()[None, :, None]
+    phases = stream.source.phase[None, :, None]
     monkeypatch.setattr("torch.randn_like", lambda x: noise[None] if x.shape[1] == 9 else torch.zeros_like(x))
     monkeypatch.setattr("torch.distributions.uniform.Uniform.sample", lambda self, sample_shape: phases.clone())
     stock = hift.m_source(hift.f0_upsamp(f0[:, None]).transpose(1, 2))[0].transpose(1, 2)
