@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from .quiet import aloud, quiet
 from .s3gen_graph import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
-from .weights import check_memory, fill
+from .weights import check_memory, fill, unfilled
 
 if TYPE_CHECKING:
     from .t3 import Backbone
@@ -220,7 +221,7 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     threads = 1 if _small(architecture) else os.cpu_count() or 1
     gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, device, threads)
     t3 = gpt2.t3
-    with torch.device("meta"):  # the modules take the file's tensors: no memory is spent on weights to be replaced
+    with unfilled():
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
     int8_parts = S3GEN_STREAMING if chosen.precision in INTEGERS else ()
@@ -232,12 +233,16 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     fold_weight_norm(s3gen.mel2wav)
     if device == "cpu":
         convolve_by_fourier(s3gen.mel2wav)
-    if _as_graphs(device, architecture, chosen.precision):
-        s3gen.flow.graphs = FlowGraphs(s3gen.flow, rounded, threads)  # policy "cached" runs them
-    conds = read_conditionals(folder, device)
-    with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
-        tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
-    lag = lag_samples(s3gen.mel2wav)
+    with ThreadPoolExecutor(1) as beside:  # most of making the graphs is onnxruntime's, on one core
+        graphs = None
+        if _as_graphs(device, architecture, chosen.precision):
+            graphs = beside.submit(FlowGraphs, s3gen.flow, rounded, threads)
+        conds = read_conditionals(folder, device)
+        with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
+            tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
+        lag = lag_samples(s3gen.mel2wav)
+        if graphs:
+            s3gen.flow.graphs = graphs.result()  # policy "cached" runs them
     voices = VoiceFolder(folder / "voices")
     model = Model(
         folder.name,
@@ -265,20 +270,20 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     from .t3 import Gpt2
     from .t3_graph import ROUNDING, GraphGpt2, block_linears
 
-    with torch.device("meta"):
+    with unfilled():
         t3 = build_t3(architecture.t3)
     unused = ["tfmr.wte.weight"]  # stock code drops it, too
     if not precision.startswith("int4"):
         int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
         _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
         in_graph = precision == "fp32" and _as_graphs(device, architecture, precision)
-        return GraphGpt2(t3, threads) if in_graph else Gpt2(t3)
+        return GraphGpt2(t3, file, threads) if in_graph else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
     head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
     with aloud():
         weights = converted(file, blocks, ROUNDING)
-    return GraphGpt2(t3, threads, head | weights)
+    return GraphGpt2(t3, file, threads, head | weights)
 
 
 def _fill(

@@ -14,7 +14,8 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -171,17 +172,19 @@ def replace_linears(module: nn.Module, layers: dict[str, Any], weights: dict[str
         layers: From :func:`large_linears`.
         weights: From :func:`converted`, :class:`PerChannel`.
     """
-    for name, layer in layers.items():
-        bias = None if layer.bias is None else layer.bias.detach()
-        int8 = Int8Linear(weights[f"{name}.weight"], weights[f"{name}.scale"], bias)
-        parent, _, child = name.rpartition(".")
-        setattr(module.get_submodule(parent), child, int8)
+
+    def packed(name: str) -> Int8Linear:
+        bias = layers[name].bias
+        return Int8Linear(weights[f"{name}.weight"], weights[f"{name}.scale"], None if bias is None else bias.detach())
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # packing is one thread's work, and a second for a full size
+        for name, int8 in zip(layers, pool.map(packed, layers), strict=True):
+            parent, _, child = name.rpartition(".")
+            setattr(module.get_submodule(parent), child, int8)
 
 
 def converted(file: Path, layers: dict[str, Any], rounding: Rounding) -> dict[str, Tensor]:
-    """The rounded weights of a checkpoint file, made once and kept in the cache under the file's hash.
-
-    A kept file that cannot be used is made again; where the cache cannot be written, they are made for this time.
+    """The rounded weights of a checkpoint file, :func:`kept`.
 
     Args:
         file: The safetensors file.
@@ -194,41 +197,56 @@ def converted(file: Path, layers: dict[str, Any], rounding: Rounding) -> dict[st
     Raises:
         CheckpointError: The file lacks a weight, or it has another size.
     """
+    shapes: dict[str, Shape] = {}
+    for name, layer in layers.items():
+        shapes[f"{name}.weight"], shapes[f"{name}.scale"] = rounding.shapes(*_out_by_in(layer))
+    return kept(file, rounding.name, shapes, lambda: _round_all(file, layers, rounding))
+
+
+def kept(file: Path, what: str, shapes: dict[str, Shape], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What follows from a checkpoint file, made once and kept in the cache under the file's hash.
+
+    A kept file that cannot be used is made again; where the cache cannot be written, it is made for this time.
+
+    Args:
+        file: The safetensors file.
+        what: Follows from it; part of the kept file's name.
+        shapes: Of the tensors asked for, by name; there may be more.
+        make: Makes them.
+    """
     from safetensors import SafetensorError
 
-    kept = cache_folder("precision") / f"{_file_hash(file)}-{rounding.name}.safetensors"
-    if kept.exists():
+    there = cache_folder("precision") / f"{_file_hash(file)}-{what}.safetensors"
+    if there.exists():
         try:
-            return _read(kept, layers, rounding)
+            return _read(there, shapes)
         except (OSError, SafetensorError, ValueError) as e:
-            logger.warning("%s cannot be used (%s): made again", kept, e)
-    rounded = _round_all(file, layers, rounding)
+            logger.warning("%s cannot be used (%s): made again", there, e)
+    made = make()
     try:
-        _keep(rounded, kept)
+        _keep(made, there)
     except (OSError, SafetensorError) as e:
-        logger.warning("the %s weights of %s are not kept for next time: %s", rounding.name, file.name, e)
+        logger.warning("%s of %s is not kept for next time: %s", what, file.name, e)
     else:
-        logger.info("%s: %s weights kept in %s", file.name, rounding.name, kept)
-    return rounded
+        logger.info("%s: %s kept in %s", file.name, what, there)
+    return made
 
 
-def _read(kept: Path, layers: dict[str, Any], rounding: Rounding) -> dict[str, Tensor]:
-    """The kept weights, as views of the mapped file.
+def _read(kept: Path, shapes: dict[str, Shape]) -> dict[str, Tensor]:
+    """The kept tensors, as views of the mapped file.
 
     Raises:
-        ValueError: They are not those of these layers.
+        ValueError: They are not of these shapes.
         OSError, SafetensorError: The file is damaged.
     """
     from safetensors import safe_open
 
     with safe_open(kept, framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    for name, layer in layers.items():
-        weight, scale = weights.get(f"{name}.weight"), weights.get(f"{name}.scale")
-        right = rounding.shapes(*_out_by_in(layer))
-        if weight is None or scale is None or (tuple(weight.shape), tuple(scale.shape)) != right:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    for name, shape in shapes.items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
             raise ValueError(f"it does not hold {name} as it should be")
-    return weights
+    return tensors
 
 
 def _round_all(file: Path, layers: dict[str, Any], rounding: Rounding) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ place. Beside 4-bit weights they are int8: attention to 500 positions then takes
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .graph import Graph, Session
-from .quantize import Blocks
+from .quantize import Blocks, kept
 from .t3 import START, Backbone, KVCache
 
 ROUNDING = Blocks(128)
@@ -36,17 +38,20 @@ class GraphGpt2(Backbone):
 
     Args:
         t3: A stock T3; of its blocks the weights that are among ``weights`` may be missing.
+        file: Its checkpoint's; the scales of an int8 cache are kept with what else follows from it.
         threads: That share an operation.
         weights: From :func:`streamtts.quantize.converted`: of the blocks in 4 bits, rounded by ``ROUNDING``, of the
             speech head in int8; None: all are in float32.
     """
 
-    def __init__(self, t3: Any, threads: int, weights: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, t3: Any, file: Path, threads: int, weights: dict[str, Tensor] | None = None) -> None:
         super().__init__(t3)
         self.session = _session(t3, threads, weights)
         self.scales: Tensor | None = None  # of the cache; None: it is in float32
         if weights:
-            self.scales = self._look_for_scales()
+            what, shape = f"{ROUNDING.name}-cache", (self.depth, 2, self.heads, 1, self.size // self.heads)
+            make = partial(self._look_for_scales, shape)
+            self.scales = kept(file, what, {"scales": shape}, lambda: {"scales": make()})["scales"]
             t3.tfmr = StockCall(self)
 
     def new_cache(self) -> KVCache:
@@ -88,7 +93,7 @@ class GraphGpt2(Backbone):
         return bound
 
     @torch.inference_mode()
-    def _look_for_scales(self) -> Tensor:
+    def _look_for_scales(self, shape: tuple[int, ...]) -> Tensor:
         """Scales for keys and values, as in ``KVCache``: by the largest of each channel in random tokens.
 
         A voice's prompt would not do: many channels stay there at a tenth of what they reach in text and speech. What
@@ -103,7 +108,7 @@ class GraphGpt2(Backbone):
             t3.cond_enc.spkr_enc(F.normalize(speaker, dim=-1)), t3.speech_emb(prompt), t3.text_emb(text),
             t3.speech_emb(speech),
         ]  # fmt: skip
-        self.scales = torch.full((self.depth, 2, self.heads, 1, self.size // self.heads), _GUESS)
+        self.scales = torch.full(shape, _GUESS)
         for _ in range(_ROUNDS):
             qkv = self._run(torch.cat(utterance, dim=1)[:, : self.positions], self.new_cache(), asked=True).qkv
             assert qkv is not None

@@ -6,12 +6,13 @@ is converted by itself. No file is unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
+_DRAWN = ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_")
 MEMORY_MARGIN = 1.15  # loading takes a little more than the weights: folded norms, caches, Python itself
 
 
@@ -69,6 +71,24 @@ def check_memory(
             f"the checkpoint needs {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free; close other "
             "programs or notebooks, or use a smaller checkpoint: load('nano'), load('mini')",
         )
+
+
+@contextlib.contextmanager
+def unfilled() -> Iterator[None]:
+    """Modules made in this context have no memory and draw no numbers: :func:`fill` brings a file's tensors."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Undrawn(TorchFunctionMode):
+        """On the ``meta`` device drawing goes through Python: a second for a full-size S3Gen, for nothing."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__name__", "") in _DRAWN:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Undrawn():
+        yield
 
 
 def fill(

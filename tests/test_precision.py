@@ -116,7 +116,7 @@ def full_disk():
 def test_a_full_disk_leaves_no_half_file_and_costs_no_words(cache, small, caplog):
     with full_disk():
         model = streamtts.load(small, precision="int8")
-    assert "int8 weights of t3_turbo_v1.safetensors are not kept for next time" in caplog.text
+    assert "int8 of t3_turbo_v1.safetensors is not kept for next time" in caplog.text
     assert list(cache.iterdir()) == []
     assert streamtts.stream(model, "Hello.", settings=Settings(max_tokens=6)).collect().tokens
 
@@ -125,7 +125,7 @@ def test_no_place_for_a_cache_costs_no_words(small, tmp_path, monkeypatch, caplo
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("STREAMTTS_CACHE", str(tmp_path / "file"))
     assert streamtts.load(small, precision="int8").precision == "int8"
-    assert "are not kept for next time" in caplog.text
+    assert "is not kept for next time" in caplog.text
 
 
 def test_what_a_killed_conversion_left_is_cleared_away_and_what_another_writes_is_not(cache, small, rounding):
