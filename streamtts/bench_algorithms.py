@@ -174,8 +174,10 @@ ALGORITHMS: dict[str, Algorithm] = {
     **{name: stock(render) for name, render in RENDERS.items()},
     "ours, none": ours(policy="none", parallel=False),
     "ours, window": ours(policy="window", parallel=False),
-    "ours, window, growth 4": ours(policy="window", parallel=False, chunk_growth=4.0, max_chunk_tokens=250),
+    "ours, window, adaptive": ours(policy="window", parallel=False, adaptive_chunks=True),
     "ours, window, 2 threads": ours(policy="window", parallel=True),
     "ours, cached": ours(policy="cached", parallel=False),
+    "ours, cached, adaptive": ours(policy="cached", parallel=False, adaptive_chunks=True),
+    "ours, cached, one step": ours(policy="cached", parallel=False, flow_steps=1),
     "ours, cached, 2 threads": ours(policy="cached", parallel=True),
 }
