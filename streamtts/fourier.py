@@ -20,12 +20,12 @@ class FourierConv:
     """A convolution without padding or stride, its weights transformed.
 
     Args:
-        conv: Its kernel and dilation are any; stride and groups are 1. Held, as are its weights.
+        conv: Its kernel and dilation are any; stride and groups are 1.
     """
 
     def __init__(self, conv: nn.Conv1d) -> None:
-        self.kernel, self.dilation = conv.kernel_size[0], conv.dilation[0]
-        self.forward, kernels, self.inverse = _transforms(self.kernel)
+        self.dilation = conv.dilation[0]
+        self.forward, kernels, self.inverse = _transforms(conv.kernel_size[0])
         weight = torch.einsum("pk,oik->pio", kernels, conv.weight)  # (points, in, out)
         self.weight = weight.contiguous()
         self.tile = self.forward.shape[1]
