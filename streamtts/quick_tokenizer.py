@@ -27,17 +27,15 @@ def read_tokenizer(file: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     content = json.loads(file.read_text(encoding="utf-8"))
+    hastened: list[Any] = []
     steps = (content["normalizer"] or {}).get("normalizers", [])
-    if steps:
+    if any(map(_kind, steps)):
+        for kind, run in groupby(steps, key=_kind):
+            rules = list(run)
+            hastened.append(normalizers.Normalizer.custom(kind(rules)) if kind else _stock(rules))
         content["normalizer"] = None  # nor need all of its patterns be compiled
     bare = Tokenizer.from_str(json.dumps(content))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, pad_token="[PAD]", unk_token="[UNK]")
-    hastened: list[Any] = []
-    for kind, run in groupby(steps, key=_kind):
-        if kind:
-            hastened.append(normalizers.Normalizer.custom(kind(list(run))))
-        else:
-            hastened += [_stock(step) for step in run]
     if hastened:
         tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(hastened)
     return tokenizer
@@ -45,16 +43,17 @@ def read_tokenizer(file: Path) -> Any:
 
 def _kind(step: dict[str, Any]) -> type[_Words] | type[_Letters] | None:
     """What does a step's work; None: its stock normalizer."""
-    pattern = step.get("pattern", {}).get("Regex", "")
+    pattern = step.get("pattern", {}).get("Regex", "") if step["type"] == "Replace" else ""
     return _Words if _WORD.fullmatch(pattern) else _Letters if _IN_CONTEXT.fullmatch(pattern) else None
 
 
-def _stock(step: dict[str, Any]) -> Any:
-    from tokenizers import Regex, normalizers
+def _stock(steps: list[dict[str, Any]]) -> Any:
+    """The library's own normalizer for some steps. Only a whole tokenizer can be read from JSON."""
+    from tokenizers import Tokenizer, models
 
-    if step["type"] != "Replace":
-        return getattr(normalizers, step["type"])()
-    return normalizers.Replace(Regex(step["pattern"]["Regex"]), step["content"])
+    content = json.loads(Tokenizer(models.WordLevel()).to_str())
+    content["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    return Tokenizer.from_str(json.dumps(content)).normalizer
 
 
 class _Rules:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from streamtts.loader import MINI
@@ -48,6 +49,25 @@ def test_any_words(both, words):
 def test_any_letters_and_marks(both, text):
     quick, stock = both
     assert quick(text).input_ids == stock(text).input_ids
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        normalizers.NFC(),
+        normalizers.Sequence([normalizers.Strip(left=False, right=True), normalizers.Replace("a", "b")]),
+        normalizers.Sequence(
+            [normalizers.Replace("é", "e"), normalizers.Replace(Regex("(?<= )hello(?![a-z'])"), "yes")]
+        ),
+    ],
+)
+def test_a_tokenizer_with_other_rules_stays_what_it_is(tmp_path, rules):
+    stock = Tokenizer(models.WordLevel({c: i for i, c in enumerate(["[UNK]", "[PAD]", *" abcdehlosy"])}, "[UNK]"))
+    stock.normalizer, stock.pre_tokenizer = rules, pre_tokenizers.Split("", "isolated")
+    stock.save(str(tmp_path / "tokenizer.json"))
+    quick = read_tokenizer(tmp_path / "tokenizer.json")
+    for text in (" abba  ", "é a hello, hello", "hello"):
+        assert quick(text).input_ids == stock.encode(text).ids
 
 
 def test_several_texts_at_once(both):
