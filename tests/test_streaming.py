@@ -171,7 +171,7 @@ def test_a_stage_that_fails_names_itself(model, monkeypatch):
             streamtts.stream(model, TEXT).collect()
         assert caught.value.code == "model_failed"
     with monkeypatch.context() as patch:
-        patch.setattr(model.gpt2, "forward", broken)
+        patch.setattr(model.gpt2, "logits", broken)
         with pytest.raises(StreamTTSError, match=r"T3.*out of memory"):
             streamtts.stream(model, TEXT).collect()
     assert streamtts.stream(model, "Hello.").collect().stats.chunks
