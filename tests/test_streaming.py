@@ -193,14 +193,14 @@ def test_two_streams_of_one_model_do_not_disturb_each_other(model):
 
 
 def test_t3_rests_while_the_stream_is_paused_and_then_goes_on(model, monkeypatch):
-    forward, calls, allowed, beyond = model.gpt2.forward, itertools.count(), [1_000_000], threading.Event()
+    logits, calls, allowed, beyond = model.gpt2.logits, itertools.count(), [1_000_000], threading.Event()
 
     def watched(*args, **kwargs):
         if next(calls) >= allowed[0]:
             beyond.set()
-        return forward(*args, **kwargs)
+        return logits(*args, **kwargs)
 
-    monkeypatch.setattr(model.gpt2, "forward", watched)
+    monkeypatch.setattr(model.gpt2, "logits", watched)
     settings = Settings(tail_guard=False)  # which would draw a few tokens before it lets one go
     stream = streamtts.stream(model, 5 * TEXT, settings=settings)
     chunks = iter(stream)
