@@ -230,7 +230,7 @@ class _Stft:
 
     def push(self, x: Tensor, last: bool) -> Tensor:
         """X (1, 1, n) -> (1, n_fft + 2, frames)."""
-        x = x if self.held is None else torch.cat([self.held, x], dim=2)
+        x = _joined(self.held, x, 2)
         half = self.n_fft // 2
         if not self.started and x.shape[2] > half:
             x = torch.cat([x[:, :, 1 : half + 1].flip(2), x], dim=2)
@@ -355,7 +355,7 @@ class HiftStream:
         """Stock ``reflection_pad`` of one sample at the very start of the utterance."""
         if self.edge_done:
             return x
-        x = x if self.edge is None else torch.cat([self.edge, x], dim=2)
+        x = _joined(self.edge, x, 2)
         if x.shape[2] < 2:
             self.edge = x
             return x[:, :, :0]

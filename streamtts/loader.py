@@ -273,7 +273,7 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     with unfilled():
         t3 = build_t3(architecture.t3)
     unused = ["tfmr.wte.weight"]  # stock code drops it, too
-    if not precision.startswith("int4"):
+    if precision != "int4":
         int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
         _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
         in_graph = precision == "fp32" and _as_graphs(device, architecture, precision)

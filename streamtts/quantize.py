@@ -232,7 +232,7 @@ def kept(file: Path, what: str, shapes: dict[str, Shape], make: Callable[[], dic
     return made
 
 
-def _read(kept: Path, shapes: dict[str, Shape]) -> dict[str, Tensor]:
+def _read(there: Path, shapes: dict[str, Shape]) -> dict[str, Tensor]:
     """The kept tensors, as views of the mapped file.
 
     Raises:
@@ -241,7 +241,7 @@ def _read(kept: Path, shapes: dict[str, Shape]) -> dict[str, Tensor]:
     """
     from safetensors import safe_open
 
-    with safe_open(kept, framework="pt") as file:
+    with safe_open(there, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     for name, shape in shapes.items():
         if name not in tensors or tuple(tensors[name].shape) != shape:
@@ -275,18 +275,18 @@ def _out_by_in(layer: Any) -> tuple[int, int]:
     return (first, second) if isinstance(layer, nn.Linear) else (second, first)
 
 
-def _keep(rounded: dict[str, Tensor], kept: Path) -> None:
+def _keep(tensors: dict[str, Tensor], there: Path) -> None:
     """Write the file beside its place and rename it: a reader sees all of it or nothing, whenever it is stopped."""
     from safetensors.torch import save_file
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    for left in kept.parent.glob("*.part"):  # by processes that were killed
+    there.parent.mkdir(parents=True, exist_ok=True)
+    for left in there.parent.glob("*.part"):  # by processes that were killed
         if not psutil.pid_exists(int(left.name.split(".")[-3])):
             left.unlink(missing_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
+    part = there.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
     try:
-        save_file(rounded, part)
-        part.replace(kept)
+        save_file(tensors, part)
+        part.replace(there)
     finally:
         part.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .s3gen_graph import LOOKAHEAD, FlowGraphs
 from .settings import FRAMES_PER_TOKEN
+from .t3 import moved
 from .voices import Voice
 
 _ROOM = 64  # positions by which memory grows
@@ -59,9 +60,7 @@ class _Place:
             ratio = _ratio(name)
             if (used + more) * ratio > memory.shape[3]:
                 capacity = _ROOM * math.ceil((used + more) * ratio / _ROOM)
-                grown = memory.new_empty(*memory.shape[:3], capacity, memory.shape[4])
-                grown[:, :, :, : used * ratio] = memory[:, :, :, : used * ratio]
-                self.kv[name] = grown
+                grown = self.kv[name] = moved(memory, used * ratio, capacity)
                 kind, run = name.split(maxsplit=1)
                 for i, layer in enumerate(grown):
                     for part, there in zip(("keys", "values"), layer, strict=True):

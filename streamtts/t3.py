@@ -34,6 +34,13 @@ _GROW = 256  # positions the cache grows by
 Watch = Callable[[float, NDArray[np.int64]], None]
 
 
+def moved(kv: Tensor, used: int, capacity: int) -> Tensor:
+    """The first positions in use of keys and values (layers, 2, heads, positions, head_size), in memory for more."""
+    other = kv.new_empty(*kv.shape[:3], capacity, kv.shape[4])
+    other[:, :, :, :used] = kv[:, :, :, :used]
+    return other
+
+
 @dataclass
 class KVCache:
     """Keys and values of one utterance.
@@ -52,16 +59,11 @@ class KVCache:
         """Make room for ``more`` positions."""
         need = self.length + more
         if need > self.data.shape[3]:
-            grown = self.data.new_empty(*self.data.shape[:3], need + _GROW, self.data.shape[4])
-            grown[:, :, :, : self.length] = self.data[:, :, :, : self.length]
-            self.data = grown
+            self.data = moved(self.data, self.length, need + _GROW)
 
     def copy(self, room: int = 0) -> KVCache:
         """An independent cache with the same content and room for some more positions."""
-        shape = (*self.data.shape[:3], self.length + room, self.data.shape[4])
-        copied = KVCache(self.data.new_empty(shape), self.length, self.scales)
-        copied.data[:, :, :, : self.length] = self.data[:, :, :, : self.length]
-        return copied
+        return KVCache(moved(self.data, self.length, self.length + room), self.length, self.scales)
 
     def keys(self, positions: range) -> Tensor:
         """The keys of some positions as numbers, (layers, heads, positions, head_size), for :func:`looks_at`."""
@@ -88,7 +90,7 @@ class Backbone(ABC):
     def logits(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
         """As :meth:`forward`, of the token that follows: (1, vocabulary), float32 on the CPU."""
         hidden = self.forward(x, cache, queries)[:, -1]
-        with one_thread():
+        with _one_thread():
             logits: Tensor = self.t3.speech_head(hidden)
             return logits.float().cpu()
 
@@ -217,7 +219,7 @@ def speech_tokens(
         for step in range(room):
             queries: list[Tensor] | None = [] if watch else None
             logits = gpt2.logits(x, cache, queries)
-            with one_thread():
+            with _one_thread():
                 if watch and queries:
                     keys = cache.keys(text) if keys is None else keys
                     looks = looks_at([q[:, -1:] for q in queries], keys)[0]
@@ -235,7 +237,7 @@ def speech_tokens(
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """What is done by one thread takes no core from the next step, which other threads of PyTorch's would spin on."""
     threads = torch.get_num_threads()
     if threads == 1:

@@ -8,7 +8,6 @@ place. Beside 4-bit weights they are int8: attention to 500 positions then takes
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +48,11 @@ class GraphGpt2(Backbone):
         self.session = _session(t3, threads, weights)
         self.scales: Tensor | None = None  # of the cache; None: it is in float32
         if weights:
-            what, shape = f"{ROUNDING.name}-cache", (self.depth, 2, self.heads, 1, self.size // self.heads)
-            make = partial(self._look_for_scales, shape)
-            self.scales = kept(file, what, {"scales": shape}, lambda: {"scales": make()})["scales"]
+            shape = self.depth, 2, self.heads, 1, self.size // self.heads
+            found = kept(
+                file, f"{ROUNDING.name}-cache", {"scales": shape}, lambda: {"scales": self._look_for_scales(shape)}
+            )
+            self.scales = found["scales"]
             t3.tfmr = StockCall(self)
 
     def new_cache(self) -> KVCache:
