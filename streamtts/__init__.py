@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import CheckpointError, ModelFailed, StreamTTSError
-    from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize
+    from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize, warm_up
     from .limits import Limits
     from .loader import Model, load
     from .server import serve
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "errors": ["CheckpointError", "ModelFailed", "StreamTTSError"],
-    "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize"],
+    "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize", "warm_up"],
     "limits": ["Limits"],
     "loader": ["Model", "load"],
     "server": ["serve"],
@@ -42,6 +42,7 @@ __all__ = [
     "serve",
     "stream",
     "synthesize",
+    "warm_up",
 ]
 
 

@@ -35,6 +35,7 @@ from .errors import StreamTTSError
 from .generator import TAIL_TOKENS
 from .hub import missing_files
 from .loader import Model, describe, load
+from .playback import PlaybackMeter
 from .random_checkpoint import Size, ban_stop, write_checkpoint
 from .settings import MS_PER_TOKEN, SAMPLE_RATE, Settings
 
@@ -140,6 +141,14 @@ class Utterance:
     def rtf(self) -> float:
         """Compute time over audio time."""
         return self.total_ms / self.audio_ms
+
+    @property
+    def gap_ms(self) -> float:
+        """For how long a player that starts at the first piece is silent until the end."""
+        heard = PlaybackMeter()
+        for ready_ms, samples in self.pieces:
+            heard.frame(ready_ms, samples)
+        return heard.max_underrun_ms or 0.0
 
     @property
     def later_rtf(self) -> float:
@@ -311,6 +320,7 @@ def _summary(spoken: list[Utterance]) -> dict[str, Any]:
     return {
         "ttfa_p50_ms": statistics.median(ttfa),
         "ttfa_p95_ms": float(np.percentile(ttfa, 95)),
+        "gap_p50_ms": statistics.median(u.gap_ms for u in spoken),
         "rtf": sum(u.total_ms for u in spoken) / audio_s / 1e3,
         "rtf_min": min(u.rtf for u in spoken),
         "rtf_max": max(u.rtf for u in spoken),

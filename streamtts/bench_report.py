@@ -21,10 +21,10 @@ def table(measured: dict[str, Any]) -> str:
     if not measured["side_by_side"]:
         lines.append("memory was short: the precisions were measured one after the other, not side by side")
     lines.append(
-        f"{'':{NAME}}{'first audio, ms':>24}{'RTF':>20}{'ms per second of audio':>28}{'peak':>8}{'x prototype':>14}"
+        f"{'':{NAME}}{'first audio, ms':>24}{'gaps':>8}{'RTF':>20}{'ms per second of audio':>28}{'peak':>8}{'x prototype':>14}"
     )
     lines.append(
-        f"{'algorithm':{NAME}}{'cold':>8}{'p50':>8}{'p95':>8}{'':>7}{'(min-max)':>13}"
+        f"{'algorithm':{NAME}}{'cold':>8}{'p50':>8}{'p95':>8}{'ms':>8}{'':>7}{'(min-max)':>13}"
         f"{'t3':>7}{'s3gen':>7}{'hift':>7}{'mark':>7}{'MB':>8}{'first':>7}{'RTF':>7}"
     )
     lines += [_row(name, figures) for name, figures in measured["results"].items()]
@@ -35,7 +35,7 @@ def table(measured: dict[str, Any]) -> str:
 
 def _row(name: str, f: dict[str, Any]) -> str:
     spread = f"{f['rtf_min']:.2f}-{f['rtf_max']:.2f}"
-    row = f"{name:{NAME}}{_whole(f['cold_ttfa_ms']):>8}{f['ttfa_p50_ms']:>8.0f}{f['ttfa_p95_ms']:>8.0f}"
+    row = f"{name:{NAME}}{_whole(f['cold_ttfa_ms']):>8}{f['ttfa_p50_ms']:>8.0f}{f['ttfa_p95_ms']:>8.0f}{f['gap_p50_ms']:>8.0f}"
     row += f"{f['rtf']:>7.2f}{spread:>13}"
     for stage in STAGES:
         row += f"{_whole(f['stages_ms_per_audio_second'].get(stage)):>7}"

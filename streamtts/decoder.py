@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ from .cached import CachedDecoder
 from .errors import ModelFailed
 from .hift import HiftStream
 from .noise import NoiseTape
+from .pace import Costs, Pace, Reach
 from .s3gen import WindowDecoder, decode_tokens
-from .schedule import Pace, adaptive_stops, chunk_stops
+from .schedule import Chunk, adaptive_chunks, fixed_chunks
 from .settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_FRAME, SAMPLES_PER_TOKEN, Settings
 from .watermark import HOLD_BACK, WatermarkStream
 
@@ -60,32 +61,32 @@ class Decoder:
         voice: The voice.
         settings: Schedule, policy, context, crossfade, watermark, seed.
         one_shot: Ignore the schedule and decode everything at the end, in one pass: the reference for null tests.
+        costs: What earlier utterances took, for an adaptive schedule; added to.
     """
 
-    def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool = False) -> None:
+    def __init__(
+        self, model: Model, voice: Voice, settings: Settings, one_shot: bool = False, costs: Costs | None = None
+    ) -> None:
         self.tokens: list[int] = []
         self._done = 0  # tokens handed out as audio
         voice = voice.cut(settings.prompt_seconds)
         isolated = settings.policy == "none" and not one_shot
         self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, one_shot)
         self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None
-        self._ahead = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0  # tokens the mark looks ahead
+        mark = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0
+        self._reach = replace(self._policy.reach, mark=mark)
         self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
         self._seams: list[int] = []
-        self._pace = Pace(self.needs)
-        stops = adaptive_stops(settings, self._pace) if settings.adaptive_chunks else chunk_stops(settings)
-        self._stops = iter(()) if one_shot else stops
-        self._stop = next(self._stops, None)
-
-    @property
-    def needs(self) -> int:
-        """Tokens after the next chunk that must have arrived before it is decoded."""
-        return self._policy.needs + self._ahead
+        self._pace = Pace(self._reach, costs or Costs())
+        adaptive = settings.adaptive_chunks
+        chunks = adaptive_chunks(settings, self._pace) if adaptive else fixed_chunks(settings, self._reach)
+        self._chunks: Iterator[Chunk | None] = iter(()) if one_shot else chunks
+        self._next = next(self._chunks, None)
 
     @property
     def first_tokens(self) -> int:
         """Tokens that the first chunk waits for; 0 where there is one chunk only."""
-        return self._stop + self.needs if self._stop else 0
+        return self._next[0] + self._reach.needs(self._next[1]) if self._next else 0
 
     def feed(self, tokens: Iterable[int], last: bool = False, t3_ms: float = 0.0) -> Iterator[Decoded]:
         """Take tokens; yield every chunk that they complete.
@@ -101,18 +102,21 @@ class Decoder:
         self.tokens.extend(tokens)
         n = len(self.tokens)
         self._pace.tokens(n, t3_ms)
-        while self._stop is not None and n >= self._stop + self.needs and not (last and n == self._stop):
-            yield self._chunk(self._stop, last=False)
-            self._pace.needs = self.needs
-            self._stop = next(self._stops, None)
+        while self._next is not None:
+            stop, guess = self._next
+            if n < stop + self._reach.needs(guess) or (last and n == stop):
+                break
+            yield self._chunk(stop, guess)
+            self._next = next(self._chunks, None)
         if last and n > self._done:
             yield self._chunk(n, last=True)
 
     @torch.inference_mode()
-    def _chunk(self, stop: int, last: bool) -> Decoded:
+    def _chunk(self, stop: int, guess: bool = False, last: bool = False) -> Decoded:
         marks = [time.perf_counter()]
         try:
-            audio, seams = self._policy.decode(self.tokens, stop if last else stop + self._ahead, last, marks)
+            to = stop if last else stop + self._reach.mark
+            audio, seams = self._policy.decode(self.tokens, to, guess, last, marks)
             if self._watermark:
                 audio = self._watermark.push(audio, last)
         except Exception as e:
@@ -125,7 +129,8 @@ class Decoder:
         self._seams += seams
         inside, self._seams = [s for s in self._seams if s < end], [s for s in self._seams if s >= end]
         stage_ms = {name: (b - a) * 1e3 for name, (a, b) in zip(STAGES, pairwise(marks), strict=True)}
-        self._pace.chunk(stop - self._done, sum(stage_ms.values()))
+        if not last:
+            self._pace.chunk(stop - self._done, guess, stage_ms["s3gen"], stage_ms["hift"] + stage_ms["watermark"])
         decoded = Decoded(samples.numpy(), (self._done, stop), tuple(inside), stage_ms, last)
         self._done = stop
         return decoded
@@ -136,63 +141,63 @@ class _Continuous:
 
     HiFT's reach to the right would delay the first sound (Turbo: 400 ms), though its far end hardly matters. So a copy
     of the vocoder makes the first chunk of ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond
-    them; the vocoder itself starts with the second chunk, and takes over with a short fade. Later chunks wait.
+    them, and where the schedule asks for it a few more chunks; then the vocoder itself takes over with a short fade,
+    and waits for what it sees.
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
         policy = CachedDecoder if settings.policy == "cached" and not one_shot else WindowDecoder
         self.mel: WindowDecoder | CachedDecoder = policy(model.tts.s3gen, voice, settings)
         self.hift = HiftStream(model.tts.s3gen.mel2wav, settings.seed)
-        self.lag = model.vocoder_lag_tokens
-        self.lookahead = min(settings.vocoder_lookahead_tokens, self.lag)  # of the next chunk
-        self.hold_back = policy.hold_back_tokens(settings)
+        lag = model.vocoder_lag_tokens
+        self.reach = Reach(
+            hold_back=policy.hold_back_tokens(settings),
+            lag=lag,
+            lookahead=min(settings.vocoder_lookahead_tokens, lag),
+            context=settings.left_context_tokens if policy is WindowDecoder else 0,
+        )
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
         self.vocoded = self.done = 0  # samples that came from the vocoder, that were handed out
         self.guess = torch.zeros(0)  # of the samples after ``done``, by the copy
         self.waiting = torch.zeros(1, 80, 0)  # mel that only the copy has vocoded
 
-    @property
-    def needs(self) -> int:
-        """Tokens after the next chunk that must have arrived before it can be decoded."""
-        return self.lookahead + self.hold_back
-
-    def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
+    def decode(
+        self, tokens: list[int], stop: int, guess: bool, last: bool, marks: list[float]
+    ) -> tuple[torch.Tensor, list[int]]:
         """Audio up to token ``stop`` or a little past it, and the seams where this pass takes over.
 
-        Mel is rendered ``lookahead`` tokens further than that, since HiFT looks ahead.
+        Mel is rendered further than that, since HiFT looks ahead: as far as it sees, or less if it is to guess.
         """
-        mel_stop = stop if last else stop + self.lookahead
-        mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.hold_back], mel_stop)
+        mel_stop = stop if last else stop + (self.reach.lookahead if guess else self.reach.lag)
+        mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.reach.hold_back], mel_stop)
         marks.append(time.perf_counter())
         seams = [mel.start * SAMPLES_PER_FRAME] if mel.start else []
         seams += [self.done] if len(self.guess) else []
-        audio = self._vocode(mel.mel, stop * SAMPLES_PER_TOKEN, last)
+        audio = self._vocode(mel.mel, stop * SAMPLES_PER_TOKEN, guess, last)
         n = min(len(self.trim_fade), len(audio))
         audio[:n] *= self.trim_fade[:n]
         self.trim_fade = self.trim_fade[n:]
-        self.lookahead = self.lag
         marks.append(time.perf_counter())
         return audio, sorted(seams)
 
-    def _vocode(self, mel: torch.Tensor, stop: int, last: bool) -> torch.Tensor:
+    def _vocode(self, mel: torch.Tensor, stop: int, guess: bool, last: bool) -> torch.Tensor:
         """Mel (1, 80, n) -> the samples from ``done`` on: to ``stop`` where some are guessed, else all there are."""
         begin = self.vocoded
         mel = torch.cat([self.waiting, mel], dim=2)
-        guessing = self.lookahead < self.lag and not last
-        if guessing:
-            held = mel[:, :, -1:].expand(-1, -1, (self.lag - self.lookahead) * FRAMES_PER_TOKEN + 1)
+        if guess:
+            held = mel[:, :, -1:].expand(-1, -1, (self.reach.lag - self.reach.lookahead) * FRAMES_PER_TOKEN + 1)
             audio = self.hift.fork().push(torch.cat([mel, held], dim=2))
         else:
             audio = self.hift.push(mel, last)
             self.vocoded += len(audio)
-        self.waiting = mel if guessing else mel[:, :, :0]
+        self.waiting = mel if guess else mel[:, :, :0]
         audio = audio[self.done - begin :]
         n = min(len(self.guess), len(audio))
         if n:
             out, into = (torch.from_numpy(g) for g in crossfade_gains(n, "linear"))
             audio[:n] = self.guess[:n] * out + audio[:n] * into
-        end = stop - self.done if guessing else len(audio)
-        self.guess = audio[end : end + _TAKE_OVER] if guessing else audio[:0]
+        end = stop - self.done if guess else len(audio)
+        self.guess = audio[end : end + _TAKE_OVER] if guess else audio[:0]
         self.done += end
         return audio[:end]
 
@@ -220,14 +225,16 @@ class _Isolated:
     def __init__(self, model: Model, voice: Voice, settings: Settings) -> None:
         self.s3gen, self.voice, self.settings = model.tts.s3gen, voice, settings
         self.overlap = round(settings.crossfade_ms * SAMPLE_RATE / 1000)  # samples
-        self.needs = -(-self.overlap // SAMPLES_PER_TOKEN)
+        self.reach = Reach(hold_back=-(-self.overlap // SAMPLES_PER_TOKEN))
         self.index = self.start = 0
         self.tail = torch.zeros(0)
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()
 
-    def decode(self, tokens: list[int], stop: int, last: bool, marks: list[float]) -> tuple[torch.Tensor, list[int]]:
+    def decode(
+        self, tokens: list[int], stop: int, guess: bool, last: bool, marks: list[float]
+    ) -> tuple[torch.Tensor, list[int]]:
         """Audio of the tokens up to ``stop``, with noise and phase of this chunk's own."""
-        own = tokens[self.start : stop if last else stop + self.needs]
+        own = tokens[self.start : stop if last else stop + self.reach.hold_back]
         mel = isolated_mel(self.s3gen, self.voice, own, self.settings, self.index)
         marks.append(time.perf_counter())
         audio = isolated_audio(self.s3gen, mel, self.settings, self.index)

@@ -19,6 +19,7 @@ from .decoder import STAGES, Decoder
 from .errors import ModelFailed, StreamTTSError
 from .limits import Limits
 from .loader import Model
+from .pace import Costs
 from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
 from .playback import PlaybackMeter
 from .schedule import Prebuffer
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
 _TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
+_WARM_UP_TOKENS = 60
 TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
 
 
@@ -121,7 +123,15 @@ class Stream:
     stage, may be changed until the first chunk is asked for.
     """
 
-    def __init__(self, model: Model, voice: Voice, settings: Settings, source: _TokenSource, one_shot: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        voice: Voice,
+        settings: Settings,
+        source: _TokenSource,
+        one_shot: bool,
+        costs: Costs | None = None,
+    ) -> None:
         self.settings = settings
         self.tokens: list[int] = []
         self.stats = StreamStats(
@@ -139,7 +149,7 @@ class Stream:
         self._silence_token = model.architecture.silence_token
         self._model, self._held = model, list[AudioChunk]()
         self._prebuffer = Prebuffer(source.expected_tokens, model.rtf) if settings.prebuffer else None
-        self._chunks = self._run(Decoder(model, voice, settings, one_shot))
+        self._chunks = self._run(Decoder(model, voice, settings, one_shot, costs))
 
     @property
     def cancelled(self) -> bool:
@@ -291,6 +301,26 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
     return stream_text(model, text, voice, settings or Settings(), one_shot=False)
 
 
+def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> None:
+    """Speak something that nobody hears, so that the first sentence that is heard starts as early as any other.
+
+    The first utterance of a voice computes what all of them share, and an adaptive schedule learns this machine's
+    speed. Does nothing where the model has spoken in this way before.
+
+    Args:
+        model: From :func:`streamtts.load`.
+        voice: One of ``model.voices``.
+        settings: As the sentence will have them.
+
+    Raises:
+        StreamTTSError: As :func:`stream`.
+    """
+    settings = settings or Settings()
+    if not model.costs(settings).known:
+        brief = settings.replace(adaptive_chunks=False, max_tokens=min(settings.max_tokens, _WARM_UP_TOKENS))
+        stream(model, "Hello, how can I help you today?", voice, brief).collect()
+
+
 def synthesize(
     model: Model,
     text: str | None = None,
@@ -345,7 +375,7 @@ def stream_text(model: Model, text: str, voice_name: str, settings: Settings, on
     guards: list[TailGuard] = []
     expected = round(len(text) * _TOKENS_PER_CHARACTER)
     source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), expected, guards)
-    return Stream(model, voice, settings, source, one_shot)
+    return Stream(model, voice, settings, source, one_shot, model.costs(settings))
 
 
 def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, settings: Settings, one_shot: bool) -> Stream:

@@ -29,11 +29,12 @@ from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, v
 from .errors import CheckpointError, StreamTTSError
 from .hift import convolve_by_fourier, fold_weight_norm, lag_samples
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
+from .pace import Costs
 from .precision import HALVES, INTEGERS, Choice, Precision, choose
 from .quantize import PerChannel, converted, is_large, large_linears, replace_linears
 from .quiet import aloud, quiet
 from .s3gen_graph import FlowGraphs
-from .settings import SAMPLES_PER_TOKEN
+from .settings import SAMPLES_PER_TOKEN, Settings
 from .voices import DEFAULT_VOICE, Voice, read_conditionals
 from .weights import check_memory, fill, unfilled
 
@@ -78,6 +79,7 @@ class Model:
     rtf: float | None = None
     _voices: dict[str, Voice] = field(default_factory=dict)
     _clip_voices: dict[str, tuple[tuple[int, int], Voice]] = field(default_factory=dict)  # by name: file state, voice
+    _costs: dict[tuple[Any, ...], Costs] = field(default_factory=dict)
     _fingerprint: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -99,6 +101,11 @@ class Model:
             raise unknown_voice(name, self.voices)
         with self._lock:
             return self._clip_voice(name)
+
+    def costs(self, settings: Settings) -> Costs:
+        """What streams took so far that were decoded in the same way; theirs to add to."""
+        way = (settings.policy, settings.flow_steps, settings.left_context_tokens, settings.prompt_seconds)
+        return self._costs.setdefault((*way, settings.watermark, settings.parallel), Costs())
 
     def add_voice(self, name: str, conds: Any) -> Voice:
         """Make stock ``Conditionals`` available under a name; an earlier voice of that name is replaced."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
+from .pace import Pace, Reach, longest_chunk
 from .settings import MS_PER_TOKEN, Settings
 
-_SAFETY = 0.8  # share of the player's buffer that the next chunk may use up
-_FIXED_SHARE = 0.6  # of a chunk's decoding time, assumed until two lengths were measured
+Chunk = tuple[int, bool]  # where it ends, in tokens; whether the vocoder guesses past its lookahead
 
 
 def chunk_stops(settings: Settings) -> Iterator[int]:
@@ -25,72 +24,24 @@ def chunk_stops(settings: Settings) -> Iterator[int]:
         size = min(size * settings.chunk_growth, cap)
 
 
-def longest_chunk(settings: Settings) -> int:
-    """Tokens in the longest chunk of the schedule."""
-    return max(settings.max_chunk_tokens, settings.tokens_per_chunk)
+def fixed_chunks(settings: Settings, reach: Reach) -> Iterator[Chunk]:
+    """The fixed schedule: the vocoder guesses after the first chunk alone."""
+    return ((stop, i == 0 and reach.guesses) for i, stop in enumerate(chunk_stops(settings)))
 
 
-class Pace:
-    """What this utterance has cost so far, and what its next chunk will.
+def adaptive_chunks(settings: Settings, pace: Pace) -> Iterator[Chunk]:
+    """A schedule that starts as early and grows as fast as the player's buffer allows, and no faster.
 
-    Args:
-        needs: Tokens after a chunk that must have arrived before it is decoded.
-        clock: Seconds; another one for tests.
+    A long chunk that comes too late is heard as a gap, and a first chunk that is too short leaves no time for a
+    second. So the first one is the shortest, from ``first_chunk_tokens`` on, that by the costs of earlier utterances
+    lets all others come in time, and each of those is the longest that does.
     """
-
-    def __init__(self, needs: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.needs, self.clock = needs, clock
-        self.decoded: list[tuple[int, float]] = []  # of every chunk: tokens, milliseconds
-        self.arrived = 0  # tokens
-        self.t3_ms = 0.0  # spent on them
-        self._first_audio = 0.0
-
-    def tokens(self, arrived: int, t3_ms: float) -> None:
-        """How many tokens there are now, and what T3 spent on them."""
-        self.arrived, self.t3_ms = arrived, t3_ms
-
-    def chunk(self, tokens: int, ms: float) -> None:
-        """A chunk was decoded and handed out."""
-        self._first_audio = self._first_audio or self.clock()
-        self.decoded.append((tokens, ms))
-
-    @property
-    def buffered_ms(self) -> float:
-        """Audio that a player which started at the first chunk still has."""
-        sent = sum(tokens for tokens, _ in self.decoded) * MS_PER_TOKEN
-        return sent - (self.clock() - self._first_audio) * 1e3
-
-    def costs(self) -> tuple[float, float]:
-        """Milliseconds to decode a chunk: a fixed part and a part per token (least squares over the chunks so far)."""
-        n, ms = (sum(values) / len(self.decoded) for values in zip(*self.decoded, strict=True))
-        spread = sum((tokens - n) ** 2 for tokens, _ in self.decoded)
-        if not spread:
-            return _FIXED_SHARE * ms, (1 - _FIXED_SHARE) * ms / n
-        slope = sum((tokens - n) * (cost - ms) for tokens, cost in self.decoded) / spread
-        slope = min(max(slope, 0.0), ms / n)
-        return ms - slope * n, slope
-
-    def ready_ms(self, stop: int, tokens: int) -> float:
-        """From now until a chunk of so many tokens from ``stop`` on is decoded."""
-        fixed, per_token = self.costs()
-        missing = max(0, stop + tokens + self.needs - self.arrived)
-        return missing * self.t3_ms / max(1, self.arrived) + fixed + tokens * per_token
-
-
-def adaptive_stops(settings: Settings, pace: Pace) -> Iterator[int]:
-    """A schedule that grows no faster than the player's buffer allows, and no slower.
-
-    After ``first_chunk_tokens`` each chunk is the longest that, by the costs measured in this utterance, is ready
-    before the buffer runs dry: few long chunks cost less and have fewer seams, and a long chunk that comes too late is
-    heard as a gap. Where none is ready in time, the one that is ready soonest for its length is taken.
-    """
-    stop = settings.first_chunk_tokens
-    sizes: Sequence[int] = range(1, longest_chunk(settings) + 1)
+    stop = pace.first(settings)
+    yield stop, pace.guessing
     while True:
-        yield stop
-        budget = _SAFETY * pace.buffered_ms
-        in_time = [n for n in sizes if pace.ready_ms(stop, n) <= budget]
-        stop += in_time[-1] if in_time else min(sizes, key=lambda n: pace.ready_ms(stop, n) / n)
+        tokens, guess = pace.next(settings)
+        stop += tokens
+        yield stop, guess
 
 
 class Prebuffer:

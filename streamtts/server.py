@@ -69,6 +69,7 @@ def serve(
 ) -> ServerHandle:
     """Start a server in a thread of its own and return when it listens.
 
+    A model that it loads itself has spoken once before, so that the first client need not wait longer than the next.
     A server that this process started on the same port before is stopped first.
 
     Args:
@@ -96,9 +97,12 @@ def serve(
     listening = listen(host, port)
     try:
         if model is None or isinstance(model, str | Path):
+            from .generator import warm_up
             from .loader import load
 
             model = load(model, precision=precision)
+            if model.voices:
+                warm_up(model, model.voices[0], settings)
         handle = ServerHandle(
             model, listening, host, token, tuple(origins), limits or Limits(), settings or Settings(), log_text
         )

@@ -51,7 +51,8 @@ class Settings:
     max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks stop growing here")
 
     adaptive_chunks: bool = field(
-        default=False, metadata={"help": "fit later chunks to the measured speed and the player's buffer instead"}
+        default=False,
+        metadata={"help": "fit all chunks to the measured speed and the player's buffer instead: no gaps"},
     )
     prebuffer: bool = field(
         default=False, metadata={"help": "on a machine slower than real time, start late enough to play without a gap"}

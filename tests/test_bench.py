@@ -169,9 +169,15 @@ def check_figures(figures, row):
     assert figures["peak_rss_mb"] is None or figures["peak_rss_mb"] > 100
     assert {"t3", "s3gen", "hift"} <= set(figures["stages_ms_per_audio_second"])
     shown = [figures["cold_ttfa_ms"], figures["ttfa_p50_ms"], figures["ttfa_p95_ms"]]
-    assert row[:3] == [f"{value:.0f}" for value in shown]
-    assert row[3:5] == [f"{figures['rtf']:.2f}", f"{figures['rtf_min']:.2f}-{figures['rtf_max']:.2f}"]
+    assert row[:4] == [f"{value:.0f}" for value in (*shown, figures["gap_p50_ms"])]
+    assert row[4:6] == [f"{figures['rtf']:.2f}", f"{figures['rtf_min']:.2f}-{figures['rtf_max']:.2f}"]
     assert row[-2:] == [f"{figures['times_prototype'][key]:.1f}" for key in ("ttfa", "rtf")]
+
+
+def test_a_gap_is_what_a_player_waits_for_after_the_first_sound():
+    spoken = bench.Utterance(pieces=[(400.0, 24_000), (1_300.0, 12_000), (2_100.0, 24_000), (2_600.0, 24_000)])
+    assert spoken.gap_ms == pytest.approx(200)  # 1.5 s of audio from 0.4 s on last until 1.9 s
+    assert bench.Utterance(pieces=[(400.0, 24_000)]).gap_ms == 0
 
 
 def printed_row(printed, name):

@@ -7,57 +7,121 @@ import pytest
 
 import streamtts
 from streamtts import Settings
-from streamtts.schedule import Pace, Prebuffer, adaptive_stops
+from streamtts.pace import Costs, Pace, Reach
+from streamtts.schedule import Prebuffer, adaptive_chunks
 
 TEXT = "The meeting is on Monday at three o'clock, and lunch is at half past twelve."
+FAST, MIDDLE, SLOW, TOO_SLOW = (1, 4, 0.5), (5, 40, 4), (13, 45, 4.5), (30, 100, 10)
 
 
 class Machine:
-    """A machine of known speed: `token_ms` per token, `fixed_ms` and `per_token_ms` per decoded chunk."""
+    """A machine of known speed: ms for a token of T3's, and of S3Gen and HiFT each for a chunk and a token in it."""
 
-    def __init__(self, token_ms: float, fixed_ms: float, per_token_ms: float, settings: Settings) -> None:
-        self.now = 1.0
-        self.token_ms, self.fixed_ms, self.per_token_ms = token_ms, fixed_ms, per_token_ms
-        self.pace = Pace(needs=7, clock=lambda: self.now)
-        self.stops = adaptive_stops(settings, self.pace)
+    def __init__(self, speed: tuple[float, float, float], policy: str = "cached") -> None:
+        self.now, self.costs = 1.0, Costs()
+        self.token_ms, self.fixed_ms, self.per_token_ms = speed
+        context = 50 if policy == "window" else 0
+        self.reach = Reach(hold_back=3, lag=10, lookahead=3, mark=1, context=context)
 
-    def chunks(self, total: int) -> tuple[list[int], float]:
-        """Sizes of the chunks of an utterance, and the longest gap a listener hears (ms)."""
-        sizes, arrived, start, gap, stop = [], 0, 0, 0.0, next(self.stops)
-        while start < total:
-            stop = min(stop, total)
-            wanted = min(stop + self.pace.needs, total)
-            self.now += (wanted - arrived) * self.token_ms / 1e3
+    def speak(self, total: int, slower: float = 1.0, stall: float = 0.0) -> tuple[list[int], float]:
+        """Sizes of the chunks of an utterance, and how much later than without a gap its end is heard (ms)."""
+        pace = Pace(self.reach, self.costs, clock=lambda: self.now)
+        sizes: list[int] = []
+        arrived = done = rendered = vocoded = 0
+        gap = heard_until = t3_ms = 0.0
+        for stop, guess in adaptive_chunks(Settings(), pace):
+            if stop >= total:
+                break
+            look = 3 if guess else 10
+            wanted = max(arrived, stop + 4 + look)
+            t3_ms += (wanted - arrived) * self.token_ms + (0 if done else 40)  # the text
+            frames = stop + 1 + look
+            mel = self.fixed_ms + self.per_token_ms * (frames - rendered + min(rendered, self.reach.context))
+            vocoder = self.fixed_ms + self.per_token_ms * (frames - vocoded + 10 - look)
+            made = (wanted - arrived) * self.token_ms + (mel + vocoder)
+            self.now += made * slower / 1e3
             arrived = wanted
-            self.pace.tokens(arrived, arrived * self.token_ms)
-            ms = self.fixed_ms + (stop - start) * self.per_token_ms
-            self.now += ms / 1e3
-            if sizes:
-                gap = max(gap, -self.pace.buffered_ms)
-            self.pace.chunk(stop - start, ms)
-            sizes.append(stop - start)
-            start, stop = stop, next(self.stops)
-        return sizes, gap
+            pace.tokens(arrived, t3_ms * slower)
+            gap += max(0.0, self.now - heard_until) if sizes else 0.0
+            heard_until = max(heard_until, self.now) + (stop - done) * 0.04
+            pace.chunk(stop - done, guess, mel * slower, vocoder * slower)
+            sizes.append(stop - done)
+            self.now += stall if len(sizes) == 3 else 0.0  # seconds, of whoever takes the chunks
+            done, rendered, vocoded = stop, frames, vocoded if guess else frames
+        self.now += 60.0
+        return sizes, gap * 1e3
 
 
-@pytest.mark.parametrize(("token_ms", "fixed_ms", "per_token_ms"), [(2, 10, 2), (8, 60, 5), (15, 80, 8)])
-def test_adaptive_chunks_grow_without_a_gap_on_a_machine_that_keeps_up(token_ms, fixed_ms, per_token_ms) -> None:
-    sizes, gap = Machine(token_ms, fixed_ms, per_token_ms, Settings(first_chunk_tokens=12)).chunks(600)
+@pytest.mark.parametrize(
+    ("speed", "policy"),
+    [(FAST, "cached"), (MIDDLE, "cached"), (SLOW, "cached"), (FAST, "window"), (MIDDLE, "window")],
+)
+def test_once_it_knows_the_machine_it_plays_without_a_gap_and_chunks_grow(speed, policy) -> None:
+    machine = Machine(speed, policy)
+    machine.speak(400)
+    for _ in range(3):
+        sizes, gap = machine.speak(600)
+        assert gap == 0
+        assert max(sizes) == 50, "in the end chunks are as long as allowed"
+
+
+def test_the_first_chunk_is_the_shortest_that_leaves_time_for_the_second() -> None:
+    first = {}
+    for speed in (FAST, MIDDLE, SLOW):
+        machine = Machine(speed)
+        assert machine.speak(400)[0][0] == 6, "as set, while nothing is known"
+        sizes, gap = machine.speak(600)
+        first[speed] = sizes[0]
+        assert gap == 0
+    assert first[FAST] == 6 < first[MIDDLE] < first[SLOW] < 20
+
+
+def test_a_faster_machine_has_fewer_chunks() -> None:
+    counts = []
+    for speed in (FAST, MIDDLE, SLOW):
+        machine = Machine(speed)
+        machine.speak(400)
+        counts.append(len(machine.speak(400)[0]))
+    assert counts == sorted(counts) and counts[0] < counts[-1]
+
+
+def test_a_machine_that_becomes_slower_is_caught_up_with() -> None:
+    machine = Machine(SLOW)
+    for _ in range(2):
+        known, _ = machine.speak(400)
+    _, gap = machine.speak(400, slower=1.4)  # something else has begun to run
+    assert 0 < gap < 1500
+    sizes, gap = machine.speak(400, slower=1.4)
     assert gap == 0
-    assert max(sizes) == 50, "in the end chunks are as long as allowed"
-    assert sizes[0] == 12
+    assert sizes[0] > known[0], "it starts later"
+    assert min(sizes) > 10, "it does not limp"
 
 
-def test_a_faster_machine_grows_faster() -> None:
-    settings = Settings(first_chunk_tokens=8)
-    fast, slow = (Machine(*speed, settings).chunks(300)[0] for speed in ((2, 10, 2), (15, 80, 8)))
-    assert len(fast) < len(slow)
+def test_after_a_stall_it_plays_on_without_a_second_gap() -> None:
+    machine = Machine(SLOW)
+    for _ in range(2):
+        machine.speak(400)
+    sizes, gap = machine.speak(600, stall=3.0)
+    assert 1000 < gap < 3500
+    assert sizes[-1] == 50
 
 
 def test_a_machine_too_slow_takes_the_chunks_that_cost_least_per_token() -> None:
-    sizes, gap = Machine(30, 200, 20, Settings()).chunks(300)
+    machine = Machine(TOO_SLOW)
+    machine.speak(300)
+    sizes, gap = machine.speak(600)
     assert gap > 0
-    assert sizes[1] == 50
+    assert sizes[0] == 6 and sizes[-1] == 50
+
+
+def test_a_slow_first_utterance_is_soon_forgotten() -> None:
+    machine, other = Machine(MIDDLE), Machine(MIDDLE)
+    machine.speak(60, slower=5)
+    other.speak(400)
+    usual, _ = other.speak(400)
+    for _ in range(2):
+        machine.speak(400)
+    assert machine.speak(400)[0][0] <= usual[0] + 2
 
 
 def test_prebuffer_starts_as_late_as_it_must_and_no_later() -> None:
@@ -90,6 +154,23 @@ def test_the_switches_lose_nothing(model, switch) -> None:
     assert ends[-1] == len(plain.samples)
     if switch == "prebuffer":
         np.testing.assert_array_equal(np.concatenate([c.samples for c in chunks]), plain.samples)
+
+
+def test_a_model_that_was_warmed_up_knows_its_speed(model, monkeypatch) -> None:
+    settings = Settings(adaptive_chunks=True, left_context_tokens=37)  # as no other test speaks
+    assert not model.costs(settings).known
+    streamtts.warm_up(model, settings=settings)
+    assert model.costs(settings).known
+    monkeypatch.setattr(model, "rtf", None)
+    streamtts.warm_up(model, settings=settings)
+    assert model.rtf is None, "it spoke again"
+
+
+def test_what_is_decoded_again_says_nothing_of_t3(model) -> None:
+    settings = Settings(adaptive_chunks=True, left_context_tokens=38)
+    tokens = streamtts.stream(model, TEXT).collect().tokens
+    streamtts.redecode(model, tokens, settings=settings).collect()
+    assert not model.costs(settings).known
 
 
 def test_a_machine_slower_than_real_time_says_so_once(model, caplog, monkeypatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import binom
 
 import streamtts
+from streamtts import decoder
 from streamtts.seams import SeamReport, Verdict, analyse
 
 TEXTS = (Path(__file__).parent / "varied_texts.txt").read_text().splitlines()
@@ -46,6 +47,15 @@ def test_default_settings_leave_no_more_seams_outside_the_controls_than_chance(m
     steps = [row.values["jump_over_rms"] for r in made for row in r.rows]
     assert None not in steps
     assert all(r.verdict is not Verdict.NOT_MEASURED for r in made)
+
+
+def test_a_vocoder_that_guesses_for_several_chunks_leaves_no_more_than_chance_either(model, monkeypatch) -> None:
+    stops = [(6, True), (14, True), (22, True), (34, True), (50, False), (70, False), (100, False), (500, False)]
+    monkeypatch.setattr(decoder, "fixed_chunks", lambda *_: iter(stops))  # as an adaptive schedule may have it
+    made = reports(model, TEXTS, policy="cached")
+    outside, seams = sum(r.n_outside for r in made), sum(len(r.rows) for r in made)
+    assert seams >= 300
+    assert binom.sf(outside - 1, seams, 0.01) > 0.05, "\n".join(r.table() for r in made if r.n_outside)
 
 
 def test_chunks_decoded_apart_are_mostly_outside(model) -> None:

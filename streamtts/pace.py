@@ -1,0 +1,263 @@
+"""What an utterance's next chunk will take on this machine, and how long it may be so that playback has no gap."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from statistics import median
+
+from .settings import MS_PER_TOKEN, Settings
+
+_SAFETY = 0.9  # share of the player's buffer that the next chunk may use up
+_FIXED_SHARE = 0.6  # of what a piece of work takes, assumed until two lengths were measured
+_REMEMBERED = 12  # measurements
+_STEPS = 20  # chunks that are thought of in advance
+
+
+def longest_chunk(settings: Settings) -> int:
+    """Tokens in the longest chunk of the schedule."""
+    return max(settings.max_chunk_tokens, settings.tokens_per_chunk)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far, in tokens, the stages look beyond the end of a chunk.
+
+    Attributes:
+        hold_back: Tokens after what S3Gen renders that it must have seen.
+        lag: Mel after a chunk that HiFT waits for.
+        lookahead: The same where it guesses the rest of its lag.
+        mark: Audio after a chunk that the watermark waits for.
+        context: Tokens that S3Gen renders again with every chunk.
+    """
+
+    hold_back: int
+    lag: int = 0
+    lookahead: int = 0
+    mark: int = 0
+    context: int = 0
+
+    @property
+    def guesses(self) -> bool:
+        """Whether there is anything to guess."""
+        return self.lookahead < self.lag
+
+    def mel(self, guess: bool) -> int:
+        """Mel that must have been rendered after a chunk."""
+        return self.mark + (self.lookahead if guess else self.lag)
+
+    def needs(self, guess: bool) -> int:
+        """Tokens that must have arrived after a chunk."""
+        return self.mel(guess) + self.hold_back
+
+
+class Line:
+    """What a stage takes for n tokens, in milliseconds: a fixed part and a part per token, by the last measurements.
+
+    Least squares of the relative error: what was disturbed, or first in its process, counts little.
+    """
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED)
+        self.fixed = self.per_token = 0.0
+
+    def ms(self, tokens: int) -> float:
+        """What so many tokens take."""
+        return self.fixed + self.per_token * tokens
+
+    def add(self, tokens: int, ms: float) -> None:
+        """Count a measurement."""
+        self._points.append((tokens, ms))
+        weights = [1 / max(cost, 1e-3) ** 2 for _, cost in self._points]
+
+        def mean(values: Iterable[float]) -> float:
+            return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+
+        n, cost = mean(n for n, _ in self._points), mean(c for _, c in self._points)
+        spread = mean((m - n) ** 2 for m, _ in self._points)
+        slope = (1 - _FIXED_SHARE) * cost / max(n, 1)
+        if spread:
+            slope = mean((m - n) * (c - cost) for m, c in self._points) / spread
+        self.per_token = min(max(slope, 0.0), cost / max(n, 1))
+        self.fixed = cost - self.per_token * n
+
+
+class Costs:
+    """What this machine takes for a checkpoint and a way to decode it; kept from one utterance to the next.
+
+    Attributes:
+        mel: S3Gen, by the tokens that it renders.
+        vocoder: HiFT and the watermark, by the tokens of mel that HiFT goes over.
+    """
+
+    def __init__(self) -> None:
+        self.mel, self.vocoder = Line(), Line()
+        self._token_ms: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def known(self) -> bool:
+        """Whether a whole chunk after a first one was measured."""
+        return bool(self._token_ms)
+
+    def t3(self, tokens: int, ms: float) -> None:
+        """Count the tokens of a chunk, not a first one, before which T3 reads the text."""
+        if tokens:
+            self._token_ms.append(ms / tokens)
+
+    def token_ms(self, so_far: float) -> float:
+        """T3's time for a token; ``so_far`` where none was counted."""
+        return median(self._token_ms) if self._token_ms else so_far
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an utterance is: tokens handed out, arrived, rendered as mel, gone over by HiFT for good; the buffer."""
+
+    done: int = 0
+    arrived: int = 0
+    rendered: int = 0
+    vocoded: int = 0
+    buffer_ms: float = 0.0
+
+
+class Pace:
+    """How an utterance goes on, and what its next chunk will take.
+
+    Args:
+        reach: Of the stages.
+        costs: Of earlier utterances; added to.
+        clock: Seconds; another one for tests.
+    """
+
+    def __init__(self, reach: Reach, costs: Costs, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.reach, self.costs, self.clock = reach, costs, clock
+        self._here = _Place()
+        self._t3_ms = self._t3_counted = 0.0
+        self._tokens_counted = 0
+        self._dry_at = 0.0  # when a player that started at the first chunk has played all there is
+        self.guessing = reach.guesses  # HiFT still is a copy; once it has waited it will go on to
+
+    def tokens(self, arrived: int, t3_ms: float) -> None:
+        """How many tokens there are now, and what T3 spent on them."""
+        self._here, self._t3_ms = replace(self._here, arrived=arrived), t3_ms
+
+    def chunk(self, tokens: int, guess: bool, mel_ms: float, vocoder_ms: float) -> None:
+        """A chunk was decoded and is handed out now."""
+        mel, vocoder, place = self._work(self._here, tokens, guess)
+        self.costs.mel.add(mel, mel_ms)
+        self.costs.vocoder.add(vocoder, vocoder_ms)
+        if self._here.done:
+            self.costs.t3(place.arrived - self._tokens_counted, self._t3_ms - self._t3_counted)
+        self._tokens_counted, self._t3_counted = place.arrived, self._t3_ms
+        self._dry_at = max(self.clock(), self._dry_at) + tokens * MS_PER_TOKEN / 1e3
+        self._here, self.guessing = place, self.guessing and guess
+
+    @property
+    def buffered_ms(self) -> float:
+        """Audio that a player which started at the first chunk still has."""
+        return max(0.0, self._dry_at - self.clock()) * 1e3
+
+    def first(self, settings: Settings) -> int:
+        """Tokens of the shortest first chunk after which a player need never wait, from ``first_chunk_tokens`` on.
+
+        That many where the costs are not known, or no length will do.
+        """
+        least, longest = settings.first_chunk_tokens, longest_chunk(settings)
+        if not self.costs.known:
+            return least
+
+        def plays_on(tokens: int) -> bool:
+            *_, place = self._work(_Place(), tokens, self.guessing)
+            return self._plays_on(replace(place, buffer_ms=tokens * MS_PER_TOKEN), self.guessing, longest)
+
+        sizes = range(least, longest + 1)
+        i = bisect_left(sizes, True, key=plays_on)
+        return sizes[i] if i < len(sizes) else least
+
+    def next(self, settings: Settings) -> tuple[int, bool]:
+        """Tokens of the next chunk, and whether to guess.
+
+        The longest that is ready before the buffer runs dry: few long chunks cost less and have fewer seams. Where
+        a gap must come, sooner or later, the one after the shortest gap that no other gap need follow; where others
+        must, the one that costs least for its length. While only a first chunk was measured, ``tokens_per_chunk``.
+        """
+        here, longest = replace(self._here, buffer_ms=self.buffered_ms), longest_chunk(settings)
+        found = self._in_time(here, self.guessing, longest)
+        if found and self._plays_on(here, self.guessing, longest, share=1.0):
+            return found
+        if not self.costs.known:
+            return settings.tokens_per_chunk, self.guessing
+        sizes = range(1, longest + 1)
+        late: list[tuple[float, int, bool]] = []
+        for guess in sorted({False, self.guessing}):
+
+            def plays_on(tokens: int, guess: bool = guess) -> bool:
+                _, place = self._after(here, tokens, guess)
+                return self._plays_on(replace(place, buffer_ms=tokens * MS_PER_TOKEN), guess, longest)
+
+            i = bisect_left(sizes, True, key=plays_on)
+            if i < len(sizes):
+                late.append((self._after(here, sizes[i], guess)[0], sizes[i], guess))
+        if late:
+            return min(late)[1:]
+        return min(sizes, key=lambda n: self._after(here, n, guess=False)[0] / n), False
+
+    def _in_time(self, place: _Place, guessing: bool, longest: int, share: float = _SAFETY) -> tuple[int, bool] | None:
+        """The longest chunk that the buffer allows, and whether it is guessed; None: there is none.
+
+        Guessing gives longer ones at first, but goes over the same mel again and again: it ends as soon as a chunk
+        that waits is long enough for others like it to follow.
+        """
+        found = [(self._longest(place, guess, longest, share), guess) for guess in sorted({False, guessing})]
+        waits, _ = found[0]
+        best = found[0] if self._keeps_up(waits, share) else max(found)
+        return best if best[0] else None
+
+    def _longest(self, place: _Place, guess: bool, longest: int, share: float) -> int:
+        sizes = range(1, longest + 1)
+        return bisect_right(sizes, share * place.buffer_ms, key=lambda n: self._after(place, n, guess)[0])
+
+    def _plays_on(self, place: _Place, guessing: bool, longest: int, share: float = _SAFETY) -> bool:
+        """Whether chunks that use up some share of the buffer at most lead from here to some that keep up."""
+        for _ in range(_STEPS):
+            found = self._in_time(place, guessing, longest, share)
+            if not found:
+                return False
+            tokens, guessing = found
+            if not guessing and self._keeps_up(tokens, share):
+                return True
+            ms, after = self._after(place, tokens, guessing)
+            place = replace(after, buffer_ms=place.buffer_ms - ms + tokens * MS_PER_TOKEN)
+        return False
+
+    def _keeps_up(self, tokens: int, share: float) -> bool:
+        """Whether a chunk is played no faster than another one of its length is made, once HiFT has waited."""
+        ms = self._token_ms * tokens + self.costs.mel.ms(tokens + self.reach.context) + self.costs.vocoder.ms(tokens)
+        return tokens > 0 and ms <= share * tokens * MS_PER_TOKEN
+
+    @property
+    def _token_ms(self) -> float:
+        return self.costs.token_ms(self._t3_ms / max(1, self._here.arrived))
+
+    def _after(self, place: _Place, tokens: int, guess: bool) -> tuple[float, _Place]:
+        """Milliseconds until the next chunk is decoded, and where the utterance is then."""
+        mel, vocoder, after = self._work(place, tokens, guess)
+        t3_ms = (after.arrived - place.arrived) * self._token_ms
+        return t3_ms + self.costs.mel.ms(mel) + self.costs.vocoder.ms(vocoder), after
+
+    def _work(self, place: _Place, tokens: int, guess: bool) -> tuple[int, int, _Place]:
+        """Of a chunk: tokens for S3Gen, tokens for HiFT, and where the utterance is after it."""
+        done = place.done + tokens
+        rendered = done + self.reach.mel(guess)
+        beyond = self.reach.lag - self.reach.lookahead if guess else 0
+        after = _Place(
+            done=done,
+            arrived=max(place.arrived, done + self.reach.needs(guess)),
+            rendered=rendered,
+            vocoded=place.vocoded if guess else rendered,
+        )
+        mel = rendered - place.rendered + min(place.rendered, self.reach.context)
+        return mel, rendered + beyond - place.vocoded, after
