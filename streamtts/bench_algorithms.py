@@ -179,5 +179,6 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ours, cached": ours(policy="cached", parallel=False),
     "ours, cached, adaptive": ours(policy="cached", parallel=False, adaptive_chunks=True),
     "ours, cached, one step": ours(policy="cached", parallel=False, flow_steps=1),
+    "ours, cached, adaptive, one step": ours(policy="cached", parallel=False, adaptive_chunks=True, flow_steps=1),
     "ours, cached, 2 threads": ours(policy="cached", parallel=True),
 }

@@ -165,6 +165,9 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # The graphs are made of fused operators. What onnxruntime would fuse beyond them takes it half a second, and
+        # products with a transposed matrix become slower by it.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         # Between two operations its threads look for work for so long before they sleep. Waking one costs 30 us or
         # more, and there are hundreds in a step; looked for without end, on cores that others want, work takes three
         # times as long.
@@ -186,7 +189,6 @@ class Session:
             model.SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],
         )
 
     def binding(self) -> Binding:

@@ -226,30 +226,31 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
             "the watermarker did not load (resemble-perth needs pkg_resources): pip install 'setuptools<81'",
         )
     threads = 1 if _small(architecture) else os.cpu_count() or 1
-    gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, device, threads)
-    t3 = gpt2.t3
     with unfilled():
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
     int8_parts = S3GEN_STREAMING if chosen.precision in INTEGERS else ()
-    rounded = _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
+    layers, rounded = _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
     fill(ve, folder / "ve.safetensors")
+    with ThreadPoolExecutor(1) as beside:  # making the graphs is one core's work, mostly onnxruntime's
+        graphs = None
+        if _as_graphs(device, architecture, chosen.precision):
+            graphs = beside.submit(FlowGraphs, s3gen.flow, rounded, threads)
+        gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, device, threads)
+        if graphs:
+            s3gen.flow.graphs = graphs.result()  # policy "cached" runs them
+    t3 = gpt2.t3
+    replace_linears(s3gen, layers, rounded)
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
     if device == "cpu":
         convolve_by_fourier(s3gen.mel2wav)
-    with ThreadPoolExecutor(1) as beside:  # most of making the graphs is onnxruntime's, on one core
-        graphs = None
-        if _as_graphs(device, architecture, chosen.precision):
-            graphs = beside.submit(FlowGraphs, s3gen.flow, rounded, threads)
-        conds = read_conditionals(folder, device)
-        with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
-            tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
-        lag = lag_samples(s3gen.mel2wav)
-        if graphs:
-            s3gen.flow.graphs = graphs.result()  # policy "cached" runs them
+    conds = read_conditionals(folder, device)
+    with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
+        tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
+    lag = lag_samples(s3gen.mel2wav)
     voices = VoiceFolder(folder / "voices")
     model = Model(
         folder.name,
@@ -282,12 +283,13 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     unused = ["tfmr.wte.weight"]  # stock code drops it, too
     if precision != "int4":
         int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
-        _fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision))
+        replace_linears(t3, *_fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision)))
         in_graph = precision == "fp32" and _as_graphs(device, architecture, precision)
         return GraphGpt2(t3, file, threads) if in_graph else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
-    head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
+    layers, head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
+    replace_linears(t3, layers, head)
     with aloud():
         weights = converted(file, blocks, ROUNDING)
     return GraphGpt2(t3, file, threads, head | weights)
@@ -300,17 +302,15 @@ def _fill(
     optional: Collection[str] = (),
     unused: Collection[str] = (),
     dtype: torch.dtype | None = None,
-) -> dict[str, torch.Tensor]:
-    """:func:`fill`, with the large layers of some parts in int8, which are returned; their own weights are not read."""
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """:func:`fill`, but for the large layers of some parts: those are returned, for :func:`replace_linears`."""
     layers = large_linears(module, int8_parts) if int8_parts else {}
     large = {f"{name}.weight" for name in layers}
     fill(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
     if not layers:
-        return {}
+        return {}, {}
     with aloud():
-        weights = converted(file, layers, PerChannel())
-    replace_linears(module, layers, weights)
-    return weights
+        return layers, converted(file, layers, PerChannel())
 
 
 def _as_graphs(device: str, architecture: Architecture, precision: str) -> bool:
