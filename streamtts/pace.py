@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
 from .settings import MS_PER_TOKEN, Settings
 
@@ -57,11 +55,12 @@ class Reach:
 class Line:
     """What a stage takes for n tokens, in milliseconds: a fixed part and a part per token, by the last measurements.
 
-    Least squares of the relative error: what was disturbed, or first in its process, counts little.
+    Least squares of the relative error, so that what was disturbed, or first in its process, counts little; then so
+    much more that three in four of the measurements were within it.
     """
 
     def __init__(self) -> None:
-        self._points: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED)
+        self._points: tuple[tuple[int, float], ...] = ()  # replaced, not changed: streams in other threads read it
         self.fixed = self.per_token = 0.0
 
     def ms(self, tokens: int) -> float:
@@ -70,19 +69,24 @@ class Line:
 
     def add(self, tokens: int, ms: float) -> None:
         """Count a measurement."""
-        self._points.append((tokens, ms))
-        weights = [1 / max(cost, 1e-3) ** 2 for _, cost in self._points]
+        points = self._points = (*self._points, (tokens, ms))[-_REMEMBERED:]
+        weights = [1 / max(cost, 1e-3) ** 2 for _, cost in points]
 
         def mean(values: Iterable[float]) -> float:
             return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 
-        n, cost = mean(n for n, _ in self._points), mean(c for _, c in self._points)
-        spread = mean((m - n) ** 2 for m, _ in self._points)
+        n, cost = mean(n for n, _ in points), mean(c for _, c in points)
         slope = (1 - _FIXED_SHARE) * cost / max(n, 1)
-        if spread:
-            slope = mean((m - n) * (c - cost) for m, c in self._points) / spread
+        if len({m for m, _ in points}) > 1:
+            slope = mean((m - n) * (c - cost) for m, c in points) / mean((m - n) ** 2 for m, _ in points)
         self.per_token = min(max(slope, 0.0), cost / max(n, 1))
         self.fixed = cost - self.per_token * n
+        within = _three_in_four([c / max(self.ms(m), 1e-3) for m, c in points])
+        self.per_token, self.fixed = self.per_token * within, self.fixed * within
+
+
+def _three_in_four(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) * 3 // 4]
 
 
 class Costs:
@@ -95,7 +99,7 @@ class Costs:
 
     def __init__(self) -> None:
         self.mel, self.vocoder = Line(), Line()
-        self._token_ms: deque[float] = deque(maxlen=_REMEMBERED)
+        self._token_ms: tuple[float, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -105,11 +109,11 @@ class Costs:
     def t3(self, tokens: int, ms: float) -> None:
         """Count the tokens of a chunk, not a first one, before which T3 reads the text."""
         if tokens:
-            self._token_ms.append(ms / tokens)
+            self._token_ms = (*self._token_ms, ms / tokens)[-_REMEMBERED:]
 
     def token_ms(self, so_far: float) -> float:
-        """T3's time for a token; ``so_far`` where none was counted."""
-        return median(self._token_ms) if self._token_ms else so_far
+        """T3's time for a token, as three in four were within it; ``so_far`` where none was counted."""
+        return _three_in_four(self._token_ms) if self._token_ms else so_far
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class Pace:
         self._here = _Place()
         self._t3_ms = self._t3_counted = 0.0
         self._tokens_counted = 0
+        self._latest = 0  # tokens of the chunk before
         self._dry_at = 0.0  # when a player that started at the first chunk has played all there is
         self.guessing = reach.guesses  # HiFT still is a copy; once it has waited it will go on to
 
@@ -153,7 +158,7 @@ class Pace:
             self.costs.t3(place.arrived - self._tokens_counted, self._t3_ms - self._t3_counted)
         self._tokens_counted, self._t3_counted = place.arrived, self._t3_ms
         self._dry_at = max(self.clock(), self._dry_at) + tokens * MS_PER_TOKEN / 1e3
-        self._here, self.guessing = place, self.guessing and guess
+        self._here, self._latest, self.guessing = place, tokens, self.guessing and guess
 
     @property
     def buffered_ms(self) -> float:
@@ -169,54 +174,74 @@ class Pace:
         if not self.costs.known:
             return least
 
-        def plays_on(tokens: int) -> bool:
-            *_, place = self._work(_Place(), tokens, self.guessing)
-            return self._plays_on(replace(place, buffer_ms=tokens * MS_PER_TOKEN), self.guessing, longest)
+        def place(tokens: int) -> _Place:
+            *_, after = self._work(_Place(), tokens, self.guessing)
+            return after
 
-        sizes = range(least, longest + 1)
-        i = bisect_left(sizes, True, key=plays_on)
-        return sizes[i] if i < len(sizes) else least
+        return self._shortest(range(least, longest + 1), place, self.guessing, longest) or least
 
     def next(self, settings: Settings) -> tuple[int, bool]:
         """Tokens of the next chunk, and whether to guess.
 
         The longest that is ready before the buffer runs dry: few long chunks cost less and have fewer seams. Where
-        a gap must come, sooner or later, the one after the shortest gap that no other gap need follow; where others
-        must, the one that costs least for its length. While only a first chunk was measured, ``tokens_per_chunk``.
+        a gap must come, sooner or later, the one after the shortest gap that no other gap need follow. Where others
+        must, or only a first chunk was measured, sizes are those of the fixed schedule.
         """
         here, longest = replace(self._here, buffer_ms=self.buffered_ms), longest_chunk(settings)
         found = self._in_time(here, self.guessing, longest)
         if found and self._plays_on(here, self.guessing, longest, share=1.0):
             return found
+        usual = min(longest, max(settings.tokens_per_chunk, int(self._latest * settings.chunk_growth)))
         if not self.costs.known:
-            return settings.tokens_per_chunk, self.guessing
-        sizes = range(1, longest + 1)
+            return usual, self.guessing
         late: list[tuple[float, int, bool]] = []
         for guess in sorted({False, self.guessing}):
 
-            def plays_on(tokens: int, guess: bool = guess) -> bool:
-                _, place = self._after(here, tokens, guess)
-                return self._plays_on(replace(place, buffer_ms=tokens * MS_PER_TOKEN), guess, longest)
+            def place(tokens: int, guess: bool = guess) -> _Place:
+                return self._after(here, tokens, guess)[1]
+
+            tokens = self._shortest(range(1, longest + 1), place, guess, longest)
+            if tokens:
+                late.append((self._after(here, tokens, guess)[0], tokens, guess))
+        return min(late)[1:] if late else (usual, False)
+
+    def _shortest(self, sizes: range, place: Callable[[int], _Place], guessing: bool, longest: int) -> int | None:
+        """The smallest of some sizes of a chunk that leaves a silent player with enough to play on; None: none does."""
+        for share in (_SAFETY, 1.0):
+
+            def plays_on(tokens: int, share: float = share) -> bool:
+                heard = replace(place(tokens), buffer_ms=tokens * MS_PER_TOKEN)
+                return self._plays_on(heard, guessing, longest, share)
 
             i = bisect_left(sizes, True, key=plays_on)
             if i < len(sizes):
-                late.append((self._after(here, sizes[i], guess)[0], sizes[i], guess))
-        if late:
-            return min(late)[1:]
-        return min(sizes, key=lambda n: self._after(here, n, guess=False)[0] / n), False
+                return sizes[i]
+        return None
 
     def _in_time(self, place: _Place, guessing: bool, longest: int, share: float = _SAFETY) -> tuple[int, bool] | None:
         """The longest chunk that the buffer allows, and whether it is guessed; None: there is none.
 
-        Guessing gives longer ones at first, but goes over the same mel again and again: it ends as soon as a chunk
-        that waits is long enough for others like it to follow.
+        Guessing gives longer ones at first, but HiFT goes over the same mel again and again. So it ends as soon as
+        chunks that wait can go on from here, each in time.
         """
-        found = [(self._longest(place, guess, longest, share), guess) for guess in sorted({False, guessing})]
-        waits, _ = found[0]
-        best = found[0] if self._keeps_up(waits, share) else max(found)
+        waits = self._longest(place, False, longest, share)
+        if not guessing or self._waits_on(place, waits, longest, share):
+            return (waits, False) if waits else None
+        guessed = self._longest(place, True, longest, share)
+        best = max((guessed, True), (waits, False))
         return best if best[0] else None
 
+    def _waits_on(self, place: _Place, tokens: int, longest: int, share: float) -> bool:
+        """Whether a chunk that waits, and others after it that do, lead to some that keep up."""
+        for _ in range(_STEPS):
+            if not tokens or self._keeps_up(tokens, share):
+                return tokens > 0
+            place = self._heard(place, tokens, guess=False)
+            tokens = self._longest(place, False, longest, share)
+        return False
+
     def _longest(self, place: _Place, guess: bool, longest: int, share: float) -> int:
+        """Tokens of the longest chunk that is ready before some share of the buffer is played; 0: there is none."""
         sizes = range(1, longest + 1)
         return bisect_right(sizes, share * place.buffer_ms, key=lambda n: self._after(place, n, guess)[0])
 
@@ -226,12 +251,16 @@ class Pace:
             found = self._in_time(place, guessing, longest, share)
             if not found:
                 return False
-            tokens, guessing = found
-            if not guessing and self._keeps_up(tokens, share):
-                return True
-            ms, after = self._after(place, tokens, guessing)
-            place = replace(after, buffer_ms=place.buffer_ms - ms + tokens * MS_PER_TOKEN)
+            tokens, guess = found
+            if not guess:
+                return self._waits_on(place, tokens, longest, share)
+            place = self._heard(place, tokens, guess)
         return False
+
+    def _heard(self, place: _Place, tokens: int, guess: bool) -> _Place:
+        """Where the utterance is when a chunk has come in time."""
+        ms, after = self._after(place, tokens, guess)
+        return replace(after, buffer_ms=place.buffer_ms - ms + tokens * MS_PER_TOKEN)
 
     def _keeps_up(self, tokens: int, share: float) -> bool:
         """Whether a chunk is played no faster than another one of its length is made, once HiFT has waited."""
