@@ -77,9 +77,9 @@ class Decoder:
         self._reach = replace(self._policy.reach, mark=mark)
         self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
         self._seams: list[int] = []
-        self._pace = Pace(self._reach, costs or Costs())
+        self._pace = Pace(settings, self._reach, costs or Costs())
         adaptive = settings.adaptive_chunks
-        chunks = adaptive_chunks(settings, self._pace) if adaptive else fixed_chunks(settings, self._reach)
+        chunks = adaptive_chunks(self._pace) if adaptive else fixed_chunks(settings, self._reach)
         self._chunks: Iterator[Chunk | None] = iter(()) if one_shot else chunks
         self._next = next(self._chunks, None)
 

@@ -12,6 +12,7 @@ from .settings import MS_PER_TOKEN, Settings
 _SAFETY = 0.9  # share of the player's buffer that the next chunk may use up
 _FIXED_SHARE = 0.6  # of what a piece of work takes, assumed until two lengths were measured
 _REMEMBERED = 12  # measurements
+_HARDLY_MORE = 1.1  # times the least cost for its length
 _STEPS = 20  # chunks that are thought of in advance
 
 
@@ -131,17 +132,20 @@ class Pace:
     """How an utterance goes on, and what its next chunk will take.
 
     Args:
+        settings: Sizes of the first chunk, of the second while nothing is known, and of the longest.
         reach: Of the stages.
         costs: Of earlier utterances; added to.
         clock: Seconds; another one for tests.
     """
 
-    def __init__(self, reach: Reach, costs: Costs, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.reach, self.costs, self.clock = reach, costs, clock
+    def __init__(
+        self, settings: Settings, reach: Reach, costs: Costs, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.settings, self.reach, self.costs, self.clock = settings, reach, costs, clock
+        self._sizes = range(1, longest_chunk(settings) + 1)
         self._here = _Place()
         self._t3_ms = self._t3_counted = 0.0
         self._tokens_counted = 0
-        self._latest = 0  # tokens of the chunk before
         self._dry_at = 0.0  # when a player that started at the first chunk has played all there is
         self.guessing = reach.guesses  # HiFT still is a copy; once it has waited it will go on to
 
@@ -158,19 +162,19 @@ class Pace:
             self.costs.t3(place.arrived - self._tokens_counted, self._t3_ms - self._t3_counted)
         self._tokens_counted, self._t3_counted = place.arrived, self._t3_ms
         self._dry_at = max(self.clock(), self._dry_at) + tokens * MS_PER_TOKEN / 1e3
-        self._here, self._latest, self.guessing = place, tokens, self.guessing and guess
+        self._here, self.guessing = place, self.guessing and guess
 
     @property
     def buffered_ms(self) -> float:
         """Audio that a player which started at the first chunk still has."""
         return max(0.0, self._dry_at - self.clock()) * 1e3
 
-    def first(self, settings: Settings) -> int:
+    def first(self) -> int:
         """Tokens of the shortest first chunk after which a player need never wait, from ``first_chunk_tokens`` on.
 
         That many where the costs are not known, or no length will do.
         """
-        least, longest = settings.first_chunk_tokens, longest_chunk(settings)
+        least = self.settings.first_chunk_tokens
         if not self.costs.known:
             return least
 
@@ -178,82 +182,81 @@ class Pace:
             *_, after = self._work(_Place(), tokens, self.guessing)
             return after
 
-        return self._shortest(range(least, longest + 1), place, self.guessing, longest) or least
+        return self._shortest(self._sizes[least - 1 :], place, self.guessing) or least
 
-    def next(self, settings: Settings) -> tuple[int, bool]:
+    def next(self) -> tuple[int, bool]:
         """Tokens of the next chunk, and whether to guess.
 
         The longest that is ready before the buffer runs dry: few long chunks cost less and have fewer seams. Where
-        a gap must come, sooner or later, the one after the shortest gap that no other gap need follow. Where others
-        must, or only a first chunk was measured, sizes are those of the fixed schedule.
+        a gap must come, sooner or later, the one after the shortest gap that no other gap need follow; where others
+        must, the shortest that hardly costs more for its length than the longest does. While only a first chunk was
+        measured, ``tokens_per_chunk``.
         """
-        here, longest = replace(self._here, buffer_ms=self.buffered_ms), longest_chunk(settings)
-        found = self._in_time(here, self.guessing, longest)
-        if found and self._plays_on(here, self.guessing, longest, share=1.0):
+        here = replace(self._here, buffer_ms=self.buffered_ms)
+        found = self._in_time(here, self.guessing)
+        if found and self._plays_on(here, self.guessing, share=1.0):
             return found
-        usual = min(longest, max(settings.tokens_per_chunk, int(self._latest * settings.chunk_growth)))
         if not self.costs.known:
-            return usual, self.guessing
+            return self.settings.tokens_per_chunk, self.guessing
         late: list[tuple[float, int, bool]] = []
         for guess in sorted({False, self.guessing}):
 
             def place(tokens: int, guess: bool = guess) -> _Place:
                 return self._after(here, tokens, guess)[1]
 
-            tokens = self._shortest(range(1, longest + 1), place, guess, longest)
+            tokens = self._shortest(self._sizes, place, guess)
             if tokens:
                 late.append((self._after(here, tokens, guess)[0], tokens, guess))
-        return min(late)[1:] if late else (usual, False)
+        if late:
+            return min(late)[1:]
+        enough = _HARDLY_MORE * min(self._steady_ms(n) / n for n in self._sizes)
+        return next(n for n in self._sizes if self._steady_ms(n) <= enough * n), False
 
-    def _shortest(self, sizes: range, place: Callable[[int], _Place], guessing: bool, longest: int) -> int | None:
+    def _shortest(self, sizes: range, place: Callable[[int], _Place], guessing: bool) -> int | None:
         """The smallest of some sizes of a chunk that leaves a silent player with enough to play on; None: none does."""
-        for share in (_SAFETY, 1.0):
 
-            def plays_on(tokens: int, share: float = share) -> bool:
-                heard = replace(place(tokens), buffer_ms=tokens * MS_PER_TOKEN)
-                return self._plays_on(heard, guessing, longest, share)
+        def plays_on(tokens: int) -> bool:
+            heard = replace(place(tokens), buffer_ms=tokens * MS_PER_TOKEN)
+            return self._plays_on(heard, guessing)
 
-            i = bisect_left(sizes, True, key=plays_on)
-            if i < len(sizes):
-                return sizes[i]
-        return None
+        i = bisect_left(sizes, True, key=plays_on)
+        return sizes[i] if i < len(sizes) else None
 
-    def _in_time(self, place: _Place, guessing: bool, longest: int, share: float = _SAFETY) -> tuple[int, bool] | None:
+    def _in_time(self, place: _Place, guessing: bool, share: float = _SAFETY) -> tuple[int, bool] | None:
         """The longest chunk that the buffer allows, and whether it is guessed; None: there is none.
 
         Guessing gives longer ones at first, but HiFT goes over the same mel again and again. So it ends as soon as
         chunks that wait can go on from here, each in time.
         """
-        waits = self._longest(place, False, longest, share)
-        if not guessing or self._waits_on(place, waits, longest, share):
+        waits = self._longest(place, False, share)
+        if not guessing or self._waits_on(place, waits, share):
             return (waits, False) if waits else None
-        guessed = self._longest(place, True, longest, share)
+        guessed = self._longest(place, True, share)
         best = max((guessed, True), (waits, False))
         return best if best[0] else None
 
-    def _waits_on(self, place: _Place, tokens: int, longest: int, share: float) -> bool:
+    def _waits_on(self, place: _Place, tokens: int, share: float) -> bool:
         """Whether a chunk that waits, and others after it that do, lead to some that keep up."""
         for _ in range(_STEPS):
             if not tokens or self._keeps_up(tokens, share):
                 return tokens > 0
             place = self._heard(place, tokens, guess=False)
-            tokens = self._longest(place, False, longest, share)
+            tokens = self._longest(place, False, share)
         return False
 
-    def _longest(self, place: _Place, guess: bool, longest: int, share: float) -> int:
+    def _longest(self, place: _Place, guess: bool, share: float) -> int:
         """Tokens of the longest chunk that is ready before some share of the buffer is played; 0: there is none."""
-        sizes = range(1, longest + 1)
-        return bisect_right(sizes, share * place.buffer_ms, key=lambda n: self._after(place, n, guess)[0])
+        return bisect_right(self._sizes, share * place.buffer_ms, key=lambda n: self._after(place, n, guess)[0])
 
-    def _plays_on(self, place: _Place, guessing: bool, longest: int, share: float = _SAFETY) -> bool:
+    def _plays_on(self, place: _Place, guessing: bool, share: float = _SAFETY) -> bool:
         """Whether chunks that use up some share of the buffer at most lead from here to some that keep up."""
         for _ in range(_STEPS):
-            found = self._in_time(place, guessing, longest, share)
+            found = self._in_time(place, guessing, share)
             if not found:
                 return False
             tokens, guess = found
             if not guess:
-                return self._waits_on(place, tokens, longest, share)
+                return self._waits_on(place, tokens, share)
             place = self._heard(place, tokens, guess)
         return False
 
@@ -263,9 +266,13 @@ class Pace:
         return replace(after, buffer_ms=place.buffer_ms - ms + tokens * MS_PER_TOKEN)
 
     def _keeps_up(self, tokens: int, share: float) -> bool:
-        """Whether a chunk is played no faster than another one of its length is made, once HiFT has waited."""
-        ms = self._token_ms * tokens + self.costs.mel.ms(tokens + self.reach.context) + self.costs.vocoder.ms(tokens)
-        return tokens > 0 and ms <= share * tokens * MS_PER_TOKEN
+        """Whether a chunk is played no faster than another one of its length is made."""
+        return tokens > 0 and self._steady_ms(tokens) <= share * tokens * MS_PER_TOKEN
+
+    def _steady_ms(self, tokens: int) -> float:
+        """What a chunk takes after others of its length, once HiFT has waited."""
+        mel_ms, vocoder_ms = self.costs.mel.ms(tokens + self.reach.context), self.costs.vocoder.ms(tokens)
+        return self._token_ms * tokens + mel_ms + vocoder_ms
 
     @property
     def _token_ms(self) -> float:

@@ -29,17 +29,17 @@ def fixed_chunks(settings: Settings, reach: Reach) -> Iterator[Chunk]:
     return ((stop, i == 0 and reach.guesses) for i, stop in enumerate(chunk_stops(settings)))
 
 
-def adaptive_chunks(settings: Settings, pace: Pace) -> Iterator[Chunk]:
+def adaptive_chunks(pace: Pace) -> Iterator[Chunk]:
     """A schedule that starts as early and grows as fast as the player's buffer allows, and no faster.
 
     A long chunk that comes too late is heard as a gap, and a first chunk that is too short leaves no time for a
     second. So the first one is the shortest, from ``first_chunk_tokens`` on, that by the costs of earlier utterances
     lets all others come in time, and each of those is the longest that does.
     """
-    stop = pace.first(settings)
+    stop = pace.first()
     yield stop, pace.guessing
     while True:
-        tokens, guess = pace.next(settings)
+        tokens, guess = pace.next()
         stop += tokens
         yield stop, guess
 

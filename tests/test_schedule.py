@@ -11,7 +11,7 @@ from streamtts.pace import Costs, Pace, Reach
 from streamtts.schedule import Prebuffer, adaptive_chunks
 
 TEXT = "The meeting is on Monday at three o'clock, and lunch is at half past twelve."
-FAST, MIDDLE, SLOW, TOO_SLOW = (1, 4, 0.5), (5, 40, 4), (13, 45, 4.5), (30, 100, 10)
+FAST, MIDDLE, SLOW, TOO_SLOW, DEAR_CHUNKS = (1, 4, 0.5), (5, 40, 4), (13, 45, 4.5), (30, 100, 10), (14, 700, 10)
 
 
 class Machine:
@@ -25,11 +25,11 @@ class Machine:
 
     def speak(self, total: int, slower: float = 1.0, stall: float = 0.0) -> tuple[list[int], float]:
         """Sizes of the chunks of an utterance, and how much later than without a gap its end is heard (ms)."""
-        pace = Pace(self.reach, self.costs, clock=lambda: self.now)
+        pace = Pace(Settings(), self.reach, self.costs, clock=lambda: self.now)
         sizes: list[int] = []
         arrived = done = rendered = vocoded = 0
         gap = heard_until = t3_ms = 0.0
-        for stop, guess in adaptive_chunks(Settings(), pace):
+        for stop, guess in adaptive_chunks(pace):
             if stop >= total:
                 break
             look = 3 if guess else 10
@@ -106,12 +106,18 @@ def test_after_a_stall_it_plays_on_without_a_second_gap() -> None:
     assert sizes[-1] == 50
 
 
-def test_on_a_machine_too_slow_chunks_are_those_of_the_fixed_schedule() -> None:
-    machine = Machine(TOO_SLOW)
-    machine.speak(300)
-    sizes, gap = machine.speak(600)
-    assert gap > 0
-    assert sizes[:3] == [6, 10, 12] and sizes[-1] == 50
+def test_on_a_machine_too_slow_chunks_are_as_long_as_saves_something() -> None:
+    later = []
+    for token_ms, fixed_ms, per_token_ms in (TOO_SLOW, DEAR_CHUNKS):
+        machine = Machine((token_ms, fixed_ms, per_token_ms))
+        machine.speak(300)
+        sizes, gap = machine.speak(600)
+        assert gap > 0
+        assert sizes[0] == 6
+        later.append(sizes[-1])
+        least = token_ms + 2 * per_token_ms + 2 * fixed_ms / 50
+        assert token_ms + 2 * per_token_ms + 2 * fixed_ms / sizes[-1] < 1.12 * least
+    assert 10 < later[0] < later[1] <= 50
 
 
 def test_a_slow_first_utterance_is_soon_forgotten() -> None:
