@@ -159,7 +159,7 @@ class _Continuous:
         self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
         self.vocoded = self.done = 0  # samples that came from the vocoder, that were handed out
         self.guess = torch.zeros(0)  # of the samples after ``done``, by the copy
-        self.waiting = torch.zeros(1, 80, 0)  # mel that only the copy has vocoded
+        self.waiting: torch.Tensor | None = None  # mel that only the copy has vocoded
 
     def decode(
         self, tokens: list[int], stop: int, guess: bool, last: bool, marks: list[float]
@@ -183,14 +183,14 @@ class _Continuous:
     def _vocode(self, mel: torch.Tensor, stop: int, guess: bool, last: bool) -> torch.Tensor:
         """Mel (1, 80, n) -> the samples from ``done`` on: to ``stop`` where some are guessed, else all there are."""
         begin = self.vocoded
-        mel = torch.cat([self.waiting, mel], dim=2)
+        mel = mel if self.waiting is None else torch.cat([self.waiting, mel], dim=2)
         if guess:
             held = mel[:, :, -1:].expand(-1, -1, (self.reach.lag - self.reach.lookahead) * FRAMES_PER_TOKEN + 1)
             audio = self.hift.fork().push(torch.cat([mel, held], dim=2))
         else:
             audio = self.hift.push(mel, last)
             self.vocoded += len(audio)
-        self.waiting = mel if guess else mel[:, :, :0]
+        self.waiting = mel if guess else None
         audio = audio[self.done - begin :]
         n = min(len(self.guess), len(audio))
         if n:

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 _QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
 _TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
 _WARM_UP_TOKENS = 60
+_Batch = tuple[list[int], bool, float]  # tokens, whether they are the last, T3's milliseconds so far
 TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
 
 
@@ -149,6 +150,7 @@ class Stream:
         self._silence_token = model.architecture.silence_token
         self._model, self._held = model, list[AudioChunk]()
         self._prebuffer = Prebuffer(source.expected_tokens, model.rtf) if settings.prebuffer else None
+        self._costs = costs
         self._chunks = self._run(Decoder(model, voice, settings, one_shot, costs))
 
     @property
@@ -186,11 +188,11 @@ class Stream:
             # T3 running ahead would only delay the first sound: on a GPU they share that, on a CPU Python's lock.
             batches = _in_thread(batches, decoder.first_tokens, first_heard, self._asked)
         try:
-            for tokens, last in batches:
+            for tokens, last, t3_ms in batches:
                 if self._cancel.is_set():
                     return
                 self.tokens += tokens
-                for d in decoder.feed(as_speech(tokens, self._silence_token), last, self._source.ms):
+                for d in decoder.feed(as_speech(tokens, self._silence_token), last, t3_ms):
                     if self._cancel.is_set():
                         return
                     silence(d.samples, d.tokens[0], self.tokens)
@@ -215,6 +217,8 @@ class Stream:
                         yield ready
                         self._asked.set()
             self._remember_speed()
+            if self._costs:
+                self._costs.voices.add(self.stats.voice)
         finally:
             batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
 
@@ -266,8 +270,8 @@ class _TokenSource:
         """How many tokens the guards dropped."""
         return sum(guard.dropped for guard in self._guards)
 
-    def batches(self) -> Generator[tuple[list[int], bool], None, None]:
-        """Yields (tokens, last). Time spent on tokens adds up in ``ms``.
+    def batches(self) -> Generator[_Batch, None, None]:
+        """Yields tokens, whether they are the last, and the time spent on all so far, which is in ``ms``, too.
 
         Raises:
             ModelFailed: T3 raised.
@@ -280,9 +284,9 @@ class _TokenSource:
                 raise ModelFailed("T3", e) from e
             self.ms += (time.perf_counter() - t0) * 1e3
             if token is None:
-                yield self._tail, True
+                yield self._tail, True, self.ms
                 return
-            yield [token], False
+            yield [token], False, self.ms
 
 
 def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> Stream:
@@ -316,9 +320,18 @@ def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None 
         StreamTTSError: As :func:`stream`.
     """
     settings = settings or Settings()
-    if not model.costs(settings).known:
-        brief = settings.replace(adaptive_chunks=False, max_tokens=min(settings.max_tokens, _WARM_UP_TOKENS))
-        stream(model, "Hello, how can I help you today?", voice, brief).collect()
+    if voice in model.costs(settings).voices:
+        return
+    brief = settings.replace(
+        adaptive_chunks=False,
+        first_chunk_tokens=6,
+        tokens_per_chunk=10,
+        max_tokens=_WARM_UP_TOKENS + settings.lookahead_tokens,
+        prebuffer=True,  # nobody listens, so nobody need be told that this one is slow
+    )
+    rtf = model.rtf
+    stream(model, "Hello, how can I help you today?", voice, brief).collect()
+    model.rtf = rtf
 
 
 def synthesize(
@@ -418,11 +431,11 @@ def _speak(
 
 
 def _in_thread(
-    batches: Generator[tuple[list[int], bool], None, None],
+    batches: Generator[_Batch, None, None],
     first: int,
     first_heard: threading.Event,
     asked: threading.Event,
-) -> Generator[tuple[list[int], bool], None, None]:
+) -> Generator[_Batch, None, None]:
     """Run a token source in a thread of its own, a bounded queue ahead of the decoder.
 
     Args:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_WAYS = 200  # to decode, whose costs are kept
 SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
 T3_BLOCKS, T3_HEAD, S3GEN_STREAMING = "tfmr.h.", "speech_head", ("flow.encoder.", "flow.decoder.")  # by name
 ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
@@ -103,9 +104,11 @@ class Model:
             return self._clip_voice(name)
 
     def costs(self, settings: Settings) -> Costs:
-        """What streams took so far that were decoded in the same way; theirs to add to."""
-        way = (settings.policy, settings.flow_steps, settings.left_context_tokens, settings.prompt_seconds)
-        return self._costs.setdefault((*way, settings.watermark, settings.parallel), Costs())
+        """What streams took so far whose chunks cost the same; theirs to add to."""
+        context = settings.left_context_tokens, settings.window_lookahead_tokens, settings.prompt_seconds
+        if len(self._costs) > _WAYS:  # clients ask for what they like
+            self._costs = {}
+        return self._costs.setdefault((settings.policy, settings.flow_steps, settings.watermark, *context), Costs())
 
     def add_voice(self, name: str, conds: Any) -> Voice:
         """Make stock ``Conditionals`` available under a name; an earlier voice of that name is replaced."""

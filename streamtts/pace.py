@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from .settings import MS_PER_TOKEN, Settings
 
-_SAFETY = 0.9  # share of the player's buffer that the next chunk may use up
+# Share of the player's buffer that the next chunk may use up, and of the time in which one is played that the next one
+# may take: usually, and where a machine would else be too slow.
+_SAFETY, _BARELY = 0.9, 0.97
 _FIXED_SHARE = 0.6  # of what a piece of work takes, assumed until two lengths were measured
-_REMEMBERED = 12  # measurements
+_REMEMBERED, _ALIKE = 12, 3  # measurements, and of them of one length
 _HARDLY_MORE = 1.1  # times the least cost for its length
 _STEPS = 20  # chunks that are thought of in advance
 
@@ -61,16 +63,20 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._points: tuple[tuple[int, float], ...] = ()  # replaced, not changed: streams in other threads read it
-        self.fixed = self.per_token = 0.0
+        # Both are replaced, never changed: other threads' streams read and add, too.
+        self._points: tuple[tuple[int, float], ...] = ()
+        self._fit = 0.0, 0.0  # the fixed part, and the part per token
 
     def ms(self, tokens: int) -> float:
         """What so many tokens take."""
-        return self.fixed + self.per_token * tokens
+        fixed, per_token = self._fit
+        return fixed + per_token * tokens
 
     def add(self, tokens: int, ms: float) -> None:
         """Count a measurement."""
-        points = self._points = (*self._points, (tokens, ms))[-_REMEMBERED:]
+        others, alike = ([p for p in self._points if (p[0] == tokens) is same] for same in (False, True))
+        # An hour of chunks of one length does not make it forget what shorter ones take.
+        points = self._points = (*others, *alike[-_ALIKE + 1 :], (tokens, ms))[-_REMEMBERED:]
         weights = [1 / max(cost, 1e-3) ** 2 for _, cost in points]
 
         def mean(values: Iterable[float]) -> float:
@@ -80,10 +86,10 @@ class Line:
         slope = (1 - _FIXED_SHARE) * cost / max(n, 1)
         if len({m for m, _ in points}) > 1:
             slope = mean((m - n) * (c - cost) for m, c in points) / mean((m - n) ** 2 for m, _ in points)
-        self.per_token = min(max(slope, 0.0), cost / max(n, 1))
-        self.fixed = cost - self.per_token * n
-        within = _three_in_four([c / max(self.ms(m), 1e-3) for m, c in points])
-        self.per_token, self.fixed = self.per_token * within, self.fixed * within
+        per_token = min(max(slope, 0.0), cost / max(n, 1))
+        fixed = cost - per_token * n
+        within = _three_in_four([c / max(fixed + per_token * m, 1e-3) for m, c in points])
+        self._fit = fixed * within, per_token * within
 
 
 def _three_in_four(values: Sequence[float]) -> float:
@@ -96,10 +102,12 @@ class Costs:
     Attributes:
         mel: S3Gen, by the tokens that it renders.
         vocoder: HiFT and the watermark, by the tokens of mel that HiFT goes over.
+        voices: Names of those that have spoken in this way.
     """
 
     def __init__(self) -> None:
         self.mel, self.vocoder = Line(), Line()
+        self.voices: set[str] = set()
         self._token_ms: tuple[float, ...] = ()
 
     @property
@@ -189,8 +197,8 @@ class Pace:
 
         The longest that is ready before the buffer runs dry: few long chunks cost less and have fewer seams. Where
         a gap must come, sooner or later, the one after the shortest gap that no other gap need follow; where others
-        must, the shortest that hardly costs more for its length than the longest does. While only a first chunk was
-        measured, ``tokens_per_chunk``.
+        must, the shortest that hardly costs more for its length than the longest does, or ``tokens_per_chunk`` while
+        only a first chunk was measured.
         """
         here = replace(self._here, buffer_ms=self.buffered_ms)
         found = self._in_time(here, self.guessing)
@@ -209,18 +217,21 @@ class Pace:
                 late.append((self._after(here, tokens, guess)[0], tokens, guess))
         if late:
             return min(late)[1:]
-        enough = _HARDLY_MORE * min(self._steady_ms(n) / n for n in self._sizes)
-        return next(n for n in self._sizes if self._steady_ms(n) <= enough * n), False
+        each = [self._steady_ms(n) / n for n in self._sizes]
+        return next(n for n, ms in zip(self._sizes, each, strict=True) if ms <= _HARDLY_MORE * min(each)), False
 
     def _shortest(self, sizes: range, place: Callable[[int], _Place], guessing: bool) -> int | None:
         """The smallest of some sizes of a chunk that leaves a silent player with enough to play on; None: none does."""
+        for share in (_SAFETY, _BARELY):
 
-        def plays_on(tokens: int) -> bool:
-            heard = replace(place(tokens), buffer_ms=tokens * MS_PER_TOKEN)
-            return self._plays_on(heard, guessing)
+            def plays_on(tokens: int, share: float = share) -> bool:
+                heard = replace(place(tokens), buffer_ms=tokens * MS_PER_TOKEN)
+                return self._plays_on(heard, guessing, share)
 
-        i = bisect_left(sizes, True, key=plays_on)
-        return sizes[i] if i < len(sizes) else None
+            i = bisect_left(sizes, True, key=plays_on)
+            if i < len(sizes):
+                return sizes[i]
+        return None
 
     def _in_time(self, place: _Place, guessing: bool, share: float = _SAFETY) -> tuple[int, bool] | None:
         """The longest chunk that the buffer allows, and whether it is guessed; None: there is none.
@@ -266,7 +277,7 @@ class Pace:
         return replace(after, buffer_ms=place.buffer_ms - ms + tokens * MS_PER_TOKEN)
 
     def _keeps_up(self, tokens: int, share: float) -> bool:
-        """Whether a chunk is played no faster than another one of its length is made."""
+        """Whether another chunk of its length is made in some share of the time that a chunk is played."""
         return tokens > 0 and self._steady_ms(tokens) <= share * tokens * MS_PER_TOKEN
 
     def _steady_ms(self, tokens: int) -> float:

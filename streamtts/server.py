@@ -101,8 +101,11 @@ def serve(
             from .loader import load
 
             model = load(model, precision=precision)
-            if model.voices:
-                warm_up(model, model.voices[0], settings)
+            try:
+                if model.voices:
+                    warm_up(model, model.voices[0], settings)
+            except StreamTTSError as fault:  # each request will be told
+                logging.getLogger(__name__).warning("not warmed up: %s", fault.message)
         handle = ServerHandle(
             model, listening, host, token, tuple(origins), limits or Limits(), settings or Settings(), log_text
         )

@@ -52,7 +52,9 @@ class Settings:
 
     adaptive_chunks: bool = field(
         default=False,
-        metadata={"help": "fit all chunks to the measured speed and the player's buffer instead: no gaps"},
+        metadata={
+            "help": "fit all chunks to the measured speed instead, so that a machine that keeps up leaves no gap"
+        },
     )
     prebuffer: bool = field(
         default=False, metadata={"help": "on a machine slower than real time, start late enough to play without a gap"}

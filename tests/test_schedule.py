@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import streamtts
-from streamtts import Settings
+from streamtts import Settings, decoder, s3gen
+from streamtts.hift import HiftStream
 from streamtts.pace import Costs, Pace, Reach
 from streamtts.schedule import Prebuffer, adaptive_chunks
 
@@ -24,7 +25,11 @@ class Machine:
         self.reach = Reach(hold_back=3, lag=10, lookahead=3, mark=1, context=context)
 
     def speak(self, total: int, slower: float = 1.0, stall: float = 0.0) -> tuple[list[int], float]:
-        """Sizes of the chunks of an utterance, and how much later than without a gap its end is heard (ms)."""
+        """Sizes of the chunks of an utterance, and how much later than without a gap its end is heard (ms).
+
+        ``gaps``: which chunks were late, by how much.
+        """
+        self.gaps: list[tuple[int, float]] = []
         pace = Pace(Settings(), self.reach, self.costs, clock=lambda: self.now)
         sizes: list[int] = []
         arrived = done = rendered = vocoded = 0
@@ -42,7 +47,9 @@ class Machine:
             self.now += made * slower / 1e3
             arrived = wanted
             pace.tokens(arrived, t3_ms * slower)
-            gap += max(0.0, self.now - heard_until) if sizes else 0.0
+            if sizes and self.now > heard_until:
+                gap += self.now - heard_until
+                self.gaps.append((len(sizes), (self.now - heard_until) * 1e3))
             heard_until = max(heard_until, self.now) + (stop - done) * 0.04
             pace.chunk(stop - done, guess, mel * slower, vocoder * slower)
             sizes.append(stop - done)
@@ -102,8 +109,59 @@ def test_after_a_stall_it_plays_on_without_a_second_gap() -> None:
     for _ in range(2):
         machine.speak(400)
     sizes, gap = machine.speak(600, stall=3.0)
+    assert [chunk for chunk, _ in machine.gaps] == [3]
     assert 1000 < gap < 3500
     assert sizes[-1] == 50
+
+
+def test_long_chunks_do_not_make_it_forget_what_short_ones_take() -> None:
+    machine = Machine(SLOW)
+    machine.speak(400)
+    usual, _ = machine.speak(400)
+    machine.speak(4000)
+    sizes, gap = machine.speak(400)
+    assert gap == 0
+    assert abs(sizes[0] - usual[0]) <= 1
+
+
+def test_a_machine_that_barely_keeps_up_starts_late_and_plays_through() -> None:
+    machine = Machine((25, 45, 4.5))  # 0.92 of real time in the longest chunks
+    machine.speak(400)
+    sizes, gap = machine.speak(1000)
+    assert gap == 0
+    assert 20 < sizes[0] <= 50
+
+
+@pytest.mark.parametrize("policy", ["cached", "window", "none"])
+def test_the_work_that_is_reckoned_with_is_the_work_that_is_done(model, monkeypatch, policy) -> None:
+    """Costs are kept by numbers of tokens: they are what S3Gen renders and HiFT goes over, but for constants."""
+    reckoned, rendered, vocoded = [], [], []
+    chunk, push, decode = Pace.chunk, HiftStream.push, s3gen.decode_tokens
+
+    def count(self, tokens, guess, *ms):
+        reckoned.append(self._work(self._here, tokens, guess)[:2])
+        chunk(self, tokens, guess, *ms)
+
+    def pushed(self, mel, last=False):
+        vocoded.append(mel.shape[2] // 2)
+        return push(self, mel, last)
+
+    def decoded(self, voice, tokens, *more):
+        rendered.append(len(tokens))
+        return decode(self, voice, tokens, *more)
+
+    monkeypatch.setattr(Pace, "chunk", count)
+    monkeypatch.setattr(HiftStream, "push", pushed)
+    monkeypatch.setattr(s3gen, "decode_tokens", decoded)
+    monkeypatch.setattr(decoder, "decode_tokens", decoded)
+    stops = [(6, policy != "none"), (14, policy != "none"), (24, False), (40, False), (60, False), (500, False)]
+    monkeypatch.setattr(decoder, "fixed_chunks", lambda *_: iter(stops))
+    streamtts.stream(model, TEXT, settings=Settings(policy=policy, parallel=False, left_context_tokens=20)).collect()
+    assert len(reckoned) == 5
+    hift = [done - tokens for (_, tokens), done in zip(reckoned, vocoded, strict=False)]
+    assert len(set(hift)) == 1
+    if policy != "cached":
+        assert len({done - tokens for (tokens, _), done in zip(reckoned, rendered, strict=False)}) == 1
 
 
 def test_on_a_machine_too_slow_chunks_are_as_long_as_saves_something() -> None:
