@@ -78,9 +78,10 @@ class Decoder:
         self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
         self._seams: list[int] = []
         self._pace = Pace(settings, self._reach, costs or Costs())
-        adaptive = settings.adaptive_chunks
-        chunks = adaptive_chunks(self._pace) if adaptive else fixed_chunks(settings, self._reach)
-        self._chunks: Iterator[Chunk | None] = iter(()) if one_shot else chunks
+        self._chunks: Iterator[Chunk | None] = iter(())
+        if not one_shot:
+            adaptive = settings.adaptive_chunks
+            self._chunks = adaptive_chunks(self._pace) if adaptive else fixed_chunks(settings, self._reach)
         self._next = next(self._chunks, None)
 
     @property
@@ -168,7 +169,7 @@ class _Continuous:
 
         Mel is rendered further than that, since HiFT looks ahead: as far as it sees, or less if it is to guess.
         """
-        mel_stop = stop if last else stop + (self.reach.lookahead if guess else self.reach.lag)
+        mel_stop = stop if last else stop + self.reach.mel(guess)
         mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.reach.hold_back], mel_stop)
         marks.append(time.perf_counter())
         seams = [mel.start * SAMPLES_PER_FRAME] if mel.start else []

@@ -185,12 +185,7 @@ class Pace:
         least = self.settings.first_chunk_tokens
         if not self.costs.known:
             return least
-
-        def place(tokens: int) -> _Place:
-            *_, after = self._work(_Place(), tokens, self.guessing)
-            return after
-
-        return self._shortest(self._sizes[least - 1 :], place, self.guessing) or least
+        return self._shortest(self._sizes[least - 1 :], self._here, self.guessing) or least
 
     def next(self) -> tuple[int, bool]:
         """Tokens of the next chunk, and whether to guess.
@@ -208,11 +203,7 @@ class Pace:
             return self.settings.tokens_per_chunk, self.guessing
         late: list[tuple[float, int, bool]] = []
         for guess in sorted({False, self.guessing}):
-
-            def place(tokens: int, guess: bool = guess) -> _Place:
-                return self._after(here, tokens, guess)[1]
-
-            tokens = self._shortest(self._sizes, place, guess)
+            tokens = self._shortest(self._sizes, here, guess)
             if tokens:
                 late.append((self._after(here, tokens, guess)[0], tokens, guess))
         if late:
@@ -220,13 +211,13 @@ class Pace:
         each = [self._steady_ms(n) / n for n in self._sizes]
         return next(n for n, ms in zip(self._sizes, each, strict=True) if ms <= _HARDLY_MORE * min(each)), False
 
-    def _shortest(self, sizes: range, place: Callable[[int], _Place], guessing: bool) -> int | None:
+    def _shortest(self, sizes: range, place: _Place, guess: bool) -> int | None:
         """The smallest of some sizes of a chunk that leaves a silent player with enough to play on; None: none does."""
         for share in (_SAFETY, _BARELY):
 
             def plays_on(tokens: int, share: float = share) -> bool:
-                heard = replace(place(tokens), buffer_ms=tokens * MS_PER_TOKEN)
-                return self._plays_on(heard, guessing, share)
+                _, after = self._after(place, tokens, guess)
+                return self._plays_on(replace(after, buffer_ms=tokens * MS_PER_TOKEN), guess, share)
 
             i = bisect_left(sizes, True, key=plays_on)
             if i < len(sizes):
