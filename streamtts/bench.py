@@ -28,7 +28,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from .bench_algorithms import ALGORITHMS, PROTOTYPE, Stages, synchronise
+from .bench_algorithms import ALGORITHMS, PROTOTYPE, Stages
 from .bench_report import table
 from .clips import cache_folder
 from .errors import StreamTTSError
@@ -162,10 +162,10 @@ class Utterance:
 def measure(model: Model, algorithm: str, text: str, settings: Settings) -> Utterance:
     """Speak a text."""
     utterance = Utterance()
-    synchronise(model)
+    model.synchronise()
     began = time.perf_counter()
     for piece in ALGORITHMS[algorithm].speak(model, text, settings, utterance.stages):
-        synchronise(model)
+        model.synchronise()
         utterance.pieces.append(((time.perf_counter() - began) * 1e3, len(piece)))
     return utterance
 
@@ -293,7 +293,7 @@ def first_utterance(subject: Subject, row: Entry) -> dict[str, float | None]:
     model = subject.load(row.precision)
     loaded = time.perf_counter()
     spoken = measure(model, row.algorithm, TEXTS[-1], subject.settings)
-    on_device = torch.cuda.max_memory_allocated() / 1e6 if model.device.startswith("cuda") else None
+    on_device = torch.cuda.max_memory_allocated(model.device) / 1e6 if model.device.startswith("cuda") else None
     return {
         "load_ms": (loaded - began) * 1e3,
         "cold_ttfa_ms": spoken.ttfa_ms,

@@ -106,7 +106,7 @@ def stock_audio(model: Model, tokens: list[int], stages: Stages | None = None) -
         began = time.perf_counter()
         ids = torch.tensor([tokens], device=model.device)
         mel = s3gen.flow_inference(ids, ref_dict=dict(model.tts.conds.gen), n_cfm_timesteps=2, finalize=True)
-        synchronise(model)
+        model.synchronise()
         between = time.perf_counter()
         wav, _ = s3gen.hift_inference(mel)
         wav[:, : len(s3gen.trim_fade)] *= s3gen.trim_fade
@@ -139,12 +139,6 @@ def stock_tokens(model: Model, text: str, settings: Settings) -> Iterator[int]:
         if int(token) < STOP - 1:
             yield int(token)
         x = t3.speech_emb(token)
-
-
-def synchronise(model: Model) -> None:
-    """Wait for the accelerator, so that a clock read next tells what has been done and not what was asked for."""
-    if model.device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def _said(model: Model, text: str, settings: Settings) -> Iterator[int]:

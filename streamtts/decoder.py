@@ -147,6 +147,7 @@ class _Continuous:
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
+        self.model = model
         policy = CachedDecoder if settings.policy == "cached" and not one_shot else WindowDecoder
         self.mel: WindowDecoder | CachedDecoder = policy(model.tts.s3gen, voice, settings)
         self.hift = HiftStream(model.tts.s3gen.mel2wav, settings.seed)
@@ -171,6 +172,7 @@ class _Continuous:
         """
         mel_stop = stop if last else stop + self.reach.mel(guess)
         mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.reach.hold_back], mel_stop)
+        self.model.synchronise()
         marks.append(time.perf_counter())
         seams = [mel.start * SAMPLES_PER_FRAME] if mel.start else []
         seams += [self.done] if len(self.guess) else []
@@ -224,7 +226,7 @@ class _Isolated:
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings) -> None:
-        self.s3gen, self.voice, self.settings = model.tts.s3gen, voice, settings
+        self.model, self.voice, self.settings = model, voice, settings
         self.overlap = round(settings.crossfade_ms * SAMPLE_RATE / 1000)  # samples
         self.reach = Reach(hold_back=-(-self.overlap // SAMPLES_PER_TOKEN))
         self.index = self.start = 0
@@ -236,9 +238,10 @@ class _Isolated:
     ) -> tuple[torch.Tensor, list[int]]:
         """Audio of the tokens up to ``stop``, with noise and phase of this chunk's own."""
         own = tokens[self.start : stop if last else stop + self.reach.hold_back]
-        mel = isolated_mel(self.s3gen, self.voice, own, self.settings, self.index)
+        mel = isolated_mel(self.model.tts.s3gen, self.voice, own, self.settings, self.index)
+        self.model.synchronise()
         marks.append(time.perf_counter())
-        audio = isolated_audio(self.s3gen, mel, self.settings, self.index)
+        audio = isolated_audio(self.model.tts.s3gen, mel, self.settings, self.index)
         if self.index == 0 or not self.overlap:
             fade = self.trim_fade[: len(audio)]
             audio[: len(fade)] *= fade

@@ -183,8 +183,10 @@ class Stream:
         batches = self._source.batches()
         first_heard = threading.Event()
         # On a CPU two stages that both use all cores only get in each other's way: PyTorch then keeps two pools of
-        # threads, each of which waits for the other through the system at every operation.
-        if self.settings.parallel and (self.threads == 1 or self._model.device != "cpu"):
+        # threads, each of which waits for the other through the system at every operation. MPS is not made for threads:
+        # https://github.com/pytorch/pytorch/issues/197805
+        device = self._model.device
+        if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
             # T3 running ahead would only delay the first sound: on a GPU they share that, on a CPU Python's lock.
             batches = _in_thread(batches, decoder.first_tokens, first_heard, self._asked)
         try:

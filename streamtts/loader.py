@@ -110,6 +110,14 @@ class Model:
             self._costs = {}
         return self._costs.setdefault((settings.policy, settings.flow_steps, settings.watermark, *context), Costs())
 
+    def synchronise(self) -> None:
+        """Wait for a CUDA GPU, so that a clock read next tells what has been done and not what was asked for.
+
+        Not for all of it: while one thread records a CUDA graph, no other may wait for the whole device.
+        """
+        if self.device.startswith("cuda"):
+            torch.cuda.current_stream(self.device).synchronize()
+
     def add_voice(self, name: str, conds: Any) -> Voice:
         """Make stock ``Conditionals`` available under a name; an earlier voice of that name is replaced."""
         self._voices[name] = self._voice(name, conds)
@@ -200,12 +208,12 @@ def choose_device(device: str, architecture: Architecture) -> str:
     elif torch.backends.mps.is_available():
         here.insert(0, "mps")
     if device == "auto":
-        return "cpu" if _small(architecture) else here[0]
+        device = "cpu" if _small(architecture) else here[0]
     if device.partition(":")[0] not in here:
         raise StreamTTSError(
             "bad_value", f"there is no device {device!r} here; use {' or '.join(here)}", field="device", allowed=here
         )
-    return device
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device  # the same one in every thread
 
 
 def _identify(folder: Path) -> tuple[str, Architecture]:
@@ -276,9 +284,10 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     """T3 in a number format.
 
     In float32 and int8 a full-size one stays in PyTorch, which reads its weights as fast. A small one spends most of a
-    step on calling operators, of which a graph does away with two thirds.
+    step on calling operators, of which a graph does away with two thirds. A GPU is called by CUDA graphs.
     """
     from .t3 import Gpt2
+    from .t3_cuda import CapturedGpt2
     from .t3_graph import ROUNDING, GraphGpt2, block_linears
 
     with unfilled():
@@ -288,7 +297,9 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
         int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
         replace_linears(t3, *_fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision)))
         in_graph = precision == "fp32" and _as_graphs(device, architecture, precision)
-        return GraphGpt2(t3, file, threads) if in_graph else Gpt2(t3)
+        if in_graph:
+            return GraphGpt2(t3, file, threads)
+        return CapturedGpt2(t3) if device.startswith("cuda") else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
     layers, head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])

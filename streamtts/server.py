@@ -84,8 +84,8 @@ def serve(
         log_text: Log what clients want to have said. Off, logs carry request ids only.
 
     Raises:
-        StreamTTSError: ``bad_value`` for an open address without a token, ``port_taken``, ``checkpoint_bad``; as
-            :func:`streamtts.load`.
+        StreamTTSError: ``bad_value`` for an open address without a token or several places on MPS, ``port_taken``,
+            ``checkpoint_bad``; as :func:`streamtts.load`.
     """
     check_token(host, token)
     if logging.getLogger("streamtts").level == logging.NOTSET:
@@ -270,7 +270,8 @@ class ServerHandle:
             self._state = "stopped"
         except BaseException as fault:
             self._failure, self._state = fault, "failed"
-            log.exception("the server failed")
+            if not isinstance(fault, StreamTTSError):  # else the caller is told all there is
+                log.exception("the server failed")
         finally:
             self._listening.close()
             loop.run_until_complete(loop.shutdown_asyncgens())

@@ -48,6 +48,9 @@ class Studio:
         telemetry: Where answers are counted.
         settings: In force where a request names none.
         log_text: Log what people want to have said. Off unless asked for.
+
+    Raises:
+        StreamTTSError: ``bad_value`` for several places on MPS, where PyTorch crashes in two threads at once.
     """
 
     def __init__(
@@ -60,6 +63,9 @@ class Studio:
         settings: Settings | None = None,
         log_text: bool = False,
     ) -> None:
+        if places > 1 and model.device.startswith("mps"):  # https://github.com/pytorch/pytorch/issues/197805
+            why = f"places is {places}; on {model.device} it must be 1: PyTorch crashes there in two threads at once"
+            raise StreamTTSError("bad_value", why, field="places", allowed="1")
         self.model = model
         self.settings = settings or Settings()
         self.telemetry = telemetry

@@ -33,6 +33,10 @@ _GROW = 256  # positions the cache grows by
 # head looked at most, (layers * heads,).
 Watch = Callable[[float, NDArray[np.int64]], None]
 
+# Takes a layer's number, and its keys and values of the next n positions (2, 1, heads, n, head_size); keeps them and
+# returns those to attend to.
+Remember = Callable[[int, Tensor], Tensor]
+
 
 def moved(kv: Tensor, used: int, capacity: int) -> Tensor:
     """The first positions in use of keys and values (layers, 2, heads, positions, head_size), in memory for more."""
@@ -136,23 +140,38 @@ class Gpt2(Backbone):
         n, start = x.shape[1], cache.length
         cache.reserve(n)
         stop = start + n
-        x = x[0] + self.t3.tfmr.wpe.weight[start:stop]  # (n, size)
         mask = None
         if n > 1:
             mask = torch.ones(n, stop, dtype=torch.bool, device=x.device).tril(start)
         new, known = cache.data[:, :, None, :, start:stop].unbind(0), cache.data[:, :, None, :, :stop].unbind(0)
-        for (ln_1, c_attn, c_proj, ln_2, c_fc, mlp_proj), into, (keys, values) in zip(
-            self.layers, new, (kv.unbind(0) for kv in known), strict=True
-        ):
+
+        def remember(i: int, kv: Tensor) -> Tensor:
+            new[i].copy_(kv)
+            return known[i]
+
+        hidden = self.blocks(x[0] + self.t3.tfmr.wpe.weight[start:stop], remember, mask, queries)
+        cache.length = stop
+        return hidden
+
+    def blocks(self, x: Tensor, remember: Remember, mask: Tensor | None, queries: list[Tensor] | None) -> Tensor:
+        """Embeddings with their positions added (n, size) -> hidden states (1, n, size).
+
+        Args:
+            x: Of the next n positions.
+            remember: Where keys and values are kept.
+            mask: Which of the positions kept (last axis) each new one sees, or what is added to its scores; None: all.
+            queries: As for :meth:`forward`.
+        """
+        n = len(x)
+        for i, (ln_1, c_attn, c_proj, ln_2, c_fc, mlp_proj) in enumerate(self.layers):
             qkv = c_attn(ln_1(x)).view(1, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            into.copy_(qkv[1:])  # (2, 1, heads, n, head_size)
             q = qkv[0]
             if queries is not None:
                 queries.append(q[0])
+            keys, values = remember(i, qkv[1:]).unbind(0)
             a = F.scaled_dot_product_attention(q, keys, values, mask).transpose(1, 2).reshape(n, self.size)
             x = x + c_proj(a)
             x = x + mlp_proj(F.gelu(c_fc(ln_2(x)), approximate="tanh"))
-        cache.length = stop
         hidden: Tensor = self.t3.tfmr.ln_f(x)[None]
         return hidden
 
@@ -212,7 +231,7 @@ def speech_tokens(
     start = torch.tensor([[START]], device=text_tokens.device)
     x = torch.cat([t3.text_emb(text_tokens), t3.speech_emb(start)], dim=1)
     room = min(settings.max_tokens, gpt2.positions - prefix.length - x.shape[1])
-    cache = gpt2.borrow(prefix, x.shape[1] + min(room, _GROW))
+    cache = gpt2.borrow(prefix, x.shape[1] + _GROW)  # however little is said: the next utterance goes on in it
     history = torch.full((1, 1), START)
     keys: Tensor | None = None  # of the text
     try:
