@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .noise import NoiseTape
+from .pace import longest_chunk
 from .s3gen import FLOW_NOISE, MelChunk, prompt_noise
 from .s3gen_graph import LOOKAHEAD, relative_positions
 from .s3gen_memory import GraphBlocks, Memory, speaker_of
@@ -29,6 +30,8 @@ from .voices import Voice
 
 # Keys (heads, head_size, positions) and values (heads, positions, head_size): as products want them, without a copy.
 Block = tuple[Tensor, Tensor]
+_AHEAD = 16  # tokens that HiFT and the watermark may want beyond a chunk
+_MOST_ROOM = 250  # tokens that memory is made for in advance: 250 MB at Turbo's size
 
 
 class State:
@@ -98,6 +101,7 @@ class CachedDecoder:
     """
 
     def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
+        self.room = min(_MOST_ROOM, settings.left_context_tokens + longest_chunk(settings) + _AHEAD)
         self.blocks: Any = _blocks(s3gen.flow, settings.left_context_tokens, settings.flow_steps)
         self.voice, self.settings, self.device = voice, settings, s3gen.device
         self.noise = NoiseTape(settings.seed, FLOW_NOISE, channels=80)
@@ -138,16 +142,16 @@ class CachedDecoder:
         tokens, mel = self.voice.prompt_tokens, self.voice.prompt_mel.mT
         n = tokens.shape[1] - LOOKAHEAD
         frames = n * FRAMES_PER_TOKEN
-        everything: Any = _blocks(s3gen.flow, n, self.settings.flow_steps)
+        everything: Any = _blocks(s3gen.flow, n, self.settings.flow_steps, self.room)
         state: State | Memory = everything.start()
         everything.decode(state, self.voice, tokens, n, prompt_noise(self.voice)[:, :frames], mel[:, :, :frames])
         return state
 
 
-def _blocks(flow: Any, keep_tokens: int, steps: int) -> Blocks | GraphBlocks:
+def _blocks(flow: Any, keep_tokens: int, steps: int, room: int = 0) -> Blocks | GraphBlocks:
     """As graphs where the loader made them, else in PyTorch."""
     graphs = getattr(flow, "graphs", None)
-    return GraphBlocks(graphs, keep_tokens, steps) if graphs else Blocks(flow, keep_tokens, steps)
+    return GraphBlocks(graphs, keep_tokens, steps, room) if graphs else Blocks(flow, keep_tokens, steps)
 
 
 class Blocks:

@@ -47,6 +47,17 @@ def convolve_by_fourier(hift: Any) -> None:
                 conv.fourier = FourierConv(conv)
 
 
+def upsample_by_products(hift: Any) -> None:
+    """Cut the kernel of each upsampling into taps of one stride, as matrices (in, stride * out): streams run those.
+
+    oneDNN takes 40 ms to prepare these convolutions for every length that it has not seen, and most chunks have one.
+    """
+    for up in hift.ups:
+        size, stride = up.kernel_size[0], up.stride[0]
+        whole = F.pad(up.weight, (0, -size % stride))  # (in, out, taps * stride)
+        up.taps = [tap.transpose(1, 2).flatten(1).contiguous() for tap in whole.split(stride, dim=2)]
+
+
 class _Conv:
     """A 'same'-padded Conv1d whose padding is real neighbours wherever they exist.
 
@@ -83,28 +94,33 @@ class _Conv:
 
 
 class _ConvTranspose:
-    """A ConvTranspose1d by overlap-add: what reaches past the inputs so far is kept for the next push."""
+    """A ConvTranspose1d as products: with each input and the few before it, see :func:`upsample_by_products`."""
 
     def __init__(self, conv: nn.ConvTranspose1d) -> None:
         self.conv = conv
-        self.stride, self.skip = conv.stride[0], int(conv.padding[0])
-        self.overlap = conv.kernel_size[0] - self.stride
-        self.drop_tail = int(conv.padding[0])
-        self.carry = conv.weight.new_zeros(1, conv.out_channels, self.overlap)
+        self.taps: list[Tensor] = conv.taps  # type: ignore[assignment]
+        self.stride, self.pad = conv.stride[0], int(conv.padding[0])
+        self.skip = self.pad
+        self.beyond = len(self.taps) * self.stride - conv.kernel_size[0]  # outputs past the last input's own
+        self.held = conv.weight.new_zeros(len(self.taps) - 1, conv.in_channels)
 
     def push(self, x: Tensor, last: bool) -> Tensor:
         """X (1, in, n) -> (1, out, ~n * stride)."""
-        if x.shape[2]:
-            y = F.conv_transpose1d(x, self.conv.weight, None, self.stride)
-            y[:, :, : self.overlap] += self.carry
-            out, self.carry = y[:, :, : x.shape[2] * self.stride], y[:, :, x.shape[2] * self.stride :]
-        else:
-            out = self.carry[:, :, :0]
+        reach = len(self.held)
+        after = [x.new_zeros(reach, x.shape[1])] if last else []
+        x = torch.cat([self.held, x[0].T, *after])
+        n = len(x) - reach
+        self.held = x[n:]
+        bias: Tensor = self.conv.bias  # type: ignore[assignment]
+        y = torch.addmm(bias.repeat(self.stride), x[reach:], self.taps[0])
+        for back, tap in enumerate(self.taps[1:], 1):
+            y.addmm_(x[reach - back : reach - back + n], tap)
+        y = y.view(n * self.stride, self.conv.out_channels)
         if last:
-            out = torch.cat([out, self.carry[:, :, : self.overlap - self.drop_tail]], dim=2)
-        skipped = min(self.skip, out.shape[2])
+            y = y[: len(y) - self.beyond - self.pad]
+        skipped = min(self.skip, len(y))
         self.skip -= skipped
-        return out[:, :, skipped:] + self.conv.bias.view(1, -1, 1)  # type: ignore[union-attr]
+        return y[skipped:].T[None]
 
 
 class _Align:
@@ -336,7 +352,8 @@ class HiftStream:
         """Two (1, channels, n) through the residual blocks of a stage -> (1, channels, m)."""
         source, kernels = self.source_blocks[i], self.hift.num_kernels
         if source.time == 1:
-            x, excitation = x.transpose(1, 2).contiguous(), excitation.transpose(1, 2).contiguous()
+            x, excitation = x.transpose(1, 2), excitation.transpose(1, 2)
+        x, excitation = x.contiguous(), excitation.contiguous()
         x, excitation = self.fusions[i].push(x, source.push(excitation, last))
         x = x + excitation
         branches = [block.push(x, last) for block in self.blocks[i * kernels : (i + 1) * kernels]]

@@ -27,7 +27,7 @@ from .architecture import (
 )
 from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .errors import CheckpointError, StreamTTSError
-from .hift import convolve_by_fourier, fold_weight_norm, lag_samples
+from .hift import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
 from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .pace import Costs
 from .precision import HALVES, INTEGERS, Choice, Precision, choose
@@ -256,6 +256,7 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     fold_weight_norm(s3gen.mel2wav)
+    upsample_by_products(s3gen.mel2wav)
     if device == "cpu":
         convolve_by_fourier(s3gen.mel2wav)
     conds = read_conditionals(folder, device)

@@ -54,23 +54,27 @@ class _Place:
                 layers, heads, size = graphs.layers[kind]
                 self.kv[f"{kind} {run}"] = torch.empty(layers, 2, heads, 0, size)
 
-    def reserve(self, used: int, more: int) -> None:
-        """Keep ``used`` tokens and make room for ``more``."""
+    def reserve(self, used: int, more: int, room: int = 0) -> None:
+        """Keep ``used`` tokens and have room for ``more``; if it has to be made, for ``room`` behind those as well."""
         for name, memory in self.kv.items():
             ratio = _ratio(name)
             if (used + more) * ratio > memory.shape[3]:
-                capacity = _ROOM * math.ceil((used + more) * ratio / _ROOM)
-                grown = self.kv[name] = moved(memory, used * ratio, capacity)
-                kind, run = name.split(maxsplit=1)
-                for i, layer in enumerate(grown):
-                    for part, there in zip(("keys", "values"), layer, strict=True):
-                        self.runs[run].in_place(f"{part}.{kind}.{i}", there[None])
+                capacity = _ROOM * math.ceil((used + more + room) * ratio / _ROOM)
+                self._move(name, memory, used * ratio, capacity)
+
+    def _move(self, name: str, memory: Tensor, used: int, capacity: int) -> None:
+        """Go on in memory of another capacity, the first positions of which are copied."""
+        ours = self.kv[name] = moved(memory, used, capacity)
+        kind, run = name.split(maxsplit=1)
+        for i, layer in enumerate(ours):
+            for part, there in zip(("keys", "values"), layer, strict=True):
+                self.runs[run].in_place(f"{part}.{kind}.{i}", there[None])
 
     def like(self, used: int) -> _Place:
-        """Another one that holds the same ``used`` tokens."""
+        """Another one that holds the same ``used`` tokens and has as much room."""
         other = _Place(self.graphs, self.steps)
-        other.kv = {name: memory[:, :, :, : used * _ratio(name)] for name, memory in self.kv.items()}
-        other.reserve(used, 1)  # copies
+        for name, memory in self.kv.items():
+            other._move(name, memory, used * _ratio(name), memory.shape[3])
         return other
 
 
@@ -174,10 +178,12 @@ class GraphBlocks:
         graphs: Of the flow.
         keep_tokens: Tokens that a block leaves for the next ones to attend to, besides the prompt.
         steps: Mean-flow steps.
+        room: Tokens that blocks to come will want memory for: made at once with the first one's, since moving what is
+            there takes longer than a block.
     """
 
-    def __init__(self, graphs: FlowGraphs, keep_tokens: int, steps: int) -> None:
-        self.graphs, self.keep_tokens, self.steps = graphs, keep_tokens, steps
+    def __init__(self, graphs: FlowGraphs, keep_tokens: int, steps: int, room: int = 0) -> None:
+        self.graphs, self.keep_tokens, self.steps, self.room = graphs, keep_tokens, steps, room
 
     def start(self) -> Memory:
         """The memory of nothing."""
@@ -188,7 +194,7 @@ class GraphBlocks:
         """As ``cached.Blocks.decode``."""
         flow, place = self.graphs.flow, state.place
         used, frames = state.prompt + state.own, n * FRAMES_PER_TOKEN
-        place.reserve(used, n)
+        place.reserve(used, n, self.room)
         for count, ratio in ((place.tokens, 1), (place.frames, FRAMES_PER_TOKEN)):
             count[0], count[1] = (used + n) * ratio - 1, (used + n) * ratio
         mu = torch.empty(1, frames, 80)

@@ -7,9 +7,10 @@ import psutil
 import pytest
 
 import streamtts
-from streamtts import Settings
+from streamtts import Settings, s3gen_memory
 from streamtts.decoder import Decoder
-from streamtts.s3gen_memory import GraphBlocks
+from streamtts.s3gen_memory import GraphBlocks, moved
+from streamtts.voices import Voice
 
 
 @pytest.fixture
@@ -35,6 +36,22 @@ def test_the_fiftieth_chunk_puts_as_many_positions_through_s3gen_as_the_fifth(mo
     per_chunk = np.array(positions)
     assert len(per_chunk) >= 50
     assert per_chunk[49] == per_chunk[8] <= per_chunk[8:55].max()
+
+
+@pytest.mark.parametrize("settings", [Settings(policy="cached"), Settings(policy="cached", left_context_tokens=9)])
+def test_memory_of_keys_and_values_is_not_moved_while_an_utterance_is_heard(model, long_tokens, monkeypatch, settings):
+    """At Turbo's size that takes as long as three chunks: it is as large as it gets before the first one."""
+    voice = Voice("new", model.voice().t3_cond, model.tts.conds.gen)  # nothing was made for it yet
+    decoder = Decoder(model, voice, settings)
+    moves = []
+    monkeypatch.setattr(s3gen_memory, "moved", lambda *args: moves.append(args) or moved(*args))
+    list(decoder.feed(long_tokens, last=True))
+    assert not moves
+    first, second = (Decoder(model, voice, settings) for _ in range(2))
+    copies = len(moves)
+    for one in (first, second):
+        list(one.feed(long_tokens, last=True))
+    assert len(moves) == copies > 0  # the second one has its own memory
 
 
 @pytest.mark.parametrize("policy", ["window", "cached"])
