@@ -43,7 +43,8 @@ class CapturedGpt2(Gpt2):
         bound = cache.bound
         if x.shape[1] != 1 or not self.captures:
             hidden = super().forward(x, cache, queries)
-            if bound is not None:  # an utterance that came to nothing may have left NaN, which no mask hides
+            # An utterance that came to nothing may have left NaN, which no mask of the graph's hides.
+            if self.captures and isinstance(bound, _Step):
                 cache.data[:, :, :, cache.length :].zero_()
             return hidden
         cache.reserve(1)
