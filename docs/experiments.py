@@ -21,8 +21,12 @@ from typing import Any
 import numpy as np
 
 import streamtts
-from streamtts import continuity, measures, pipeline, plots, precision_error, seams, tune
-from streamtts.precision import formats
+from streamtts.checkpoint.precision import formats
+from streamtts.doctor import precision_error
+from streamtts.seams import continuity, measures, plots
+from streamtts.seams import judge as seams
+from streamtts.seams import timeline as pipeline
+from streamtts.tune import sweep as tune
 
 SENTENCES = [
     "The words arrive while they are still being made.",

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CheckpointError, ModelFailed, StreamTTSError
     from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize, warm_up
-    from .limits import Limits
     from .loader import Model, load
-    from .server import serve
+    from .server.server import serve
     from .settings import SAMPLE_RATE, Settings
+    from .wire.limits import Limits
 
 _HOME = {
     "errors": ["CheckpointError", "ModelFailed", "StreamTTSError"],
     "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize", "warm_up"],
-    "limits": ["Limits"],
+    "wire.limits": ["Limits"],
     "loader": ["Model", "load"],
-    "server": ["serve"],
+    "server.server": ["serve"],
     "settings": ["SAMPLE_RATE", "Settings"],
 }
 

@@ -8,19 +8,18 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from .checkpoint.model_arguments import add_precision
 from .errors import StreamTTSError
-from .model_arguments import add_precision
 from .settings import Settings
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
-# Subcommands with a parser of their own: module, what it does. Listed where the module is installed.
+# Subcommands with a parser of their own: module, what it does.
 OWN_PARSERS = {
-    "doctor": "what is installed, which checkpoints are at hand, what to do about what is missing",
-    "bench": "first audio, speed and stages, measured",
-    "tune": "sweep the settings; write the best as a preset, and a report",
+    "doctor": (".doctor.examine", "what is installed, which checkpoints are at hand, what to do about what is missing"),
+    "bench": (".bench.run", "first audio, speed and stages, measured"),
+    "tune": (".tune.sweep", "sweep the settings; write the best as a preset, and a report"),
 }
 
 
@@ -32,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if given and given[0] in _own_parsers():
-            own: Callable[[Sequence[str]], int] = import_module(f".{given[0]}", __package__).main
+        if given and given[0] in OWN_PARSERS:
+            own: Callable[[Sequence[str]], int] = import_module(OWN_PARSERS[given[0]][0], __package__).main
             return own(given[1:])
         options = _parser().parse_args(given)
         return int(options.run(options))
@@ -45,10 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _own_parsers() -> dict[str, str]:
-    return {name: does for name, does in OWN_PARSERS.items() if find_spec(f"{__package__}.{name}") is not None}
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="streamtts", description="Streaming speech from Chatterbox Turbo: hear it while it is being made."
@@ -58,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_say(commands.add_parser("say", help="speak a text and show what it cost", formatter_class=raw))
     _add_serve(commands.add_parser("serve", help="run the WebSocket server"))
     _add_voices(commands.add_parser("voices", help="list, add or remove voices"))
-    for name, does in _own_parsers().items():
+    for name, (_, does) in OWN_PARSERS.items():
         commands.add_parser(name, help=does, add_help=False)  # dispatched in main
     return parser
 
@@ -73,7 +68,7 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
-    from . import say
+    from .client import say
 
     parser.add_argument("text", help="what to say; - reads it from standard input")
     parser.add_argument("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
@@ -109,7 +104,7 @@ def _with_preset(options: argparse.Namespace) -> argparse.Namespace:
     if options.preset is not None:
         import json
 
-        from .presets import load_preset
+        from .tune.presets import load_preset
 
         settings = {name: value for name, value in load_preset(options.preset).as_dict().items() if value is not None}
         options.set = [*(f"{name}={json.dumps(value)}" for name, value in settings.items()), *options.set]
@@ -130,7 +125,7 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
 
 def _voices(options: argparse.Namespace) -> int:
     """List voices, or change the folder of clips."""
-    from .clips import VoiceFolder, read_clip, voices_folder
+    from .voice.clips import VoiceFolder, read_clip, voices_folder
 
     if options.action == "list":
         return _list_voices(options)
@@ -150,11 +145,11 @@ def _voices(options: argparse.Namespace) -> int:
 
 def _list_voices(options: argparse.Namespace) -> int:
     """The voices of the server at hand, or of a checkpoint; what this machine knows of them is shown beside them."""
-    from . import voice_list
-    from .client import DEFAULT_URL, get_json
-    from .clips import VoiceFolder, voices_folder
-    from .routes import is_loopback
-    from .say import runs_here
+    from .client.connection import DEFAULT_URL, get_json
+    from .client.say import runs_here
+    from .server.http_routes import is_loopback
+    from .voice import voice_list
+    from .voice.clips import VoiceFolder, voices_folder
 
     checkpoint, names, folder = options.model, None, VoiceFolder(voices_folder())
     url = options.url or (DEFAULT_URL if options.model is None and runs_here() else None)
@@ -168,7 +163,7 @@ def _list_voices(options: argparse.Namespace) -> int:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    from .protocol import DEFAULT_PORT
+    from .wire.messages import DEFAULT_PORT
 
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; any but loopback needs --token")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
@@ -194,10 +189,10 @@ def _serve(options: argparse.Namespace) -> int:
     import signal
     import threading
 
-    from .limits import Limits
-    from .presets import load_preset
-    from .server import serve
-    from .telemetry import JsonLines, logging_to
+    from .server.server import serve
+    from .server.telemetry import JsonLines, logging_to
+    from .tune.presets import load_preset
+    from .wire.limits import Limits
 
     settings = load_preset(options.preset) if options.preset is not None else None  # its faults before any loading
     _few_arenas()
@@ -229,7 +224,7 @@ def _serve(options: argparse.Namespace) -> int:
                 )
             )
             if options.openai_port is not None:
-                from .openai_api import OpenAIHandle
+                from .server.openai_api import OpenAIHandle
 
                 adapter = OpenAIHandle(server.url, options.host, options.openai_port, token=options.token)
                 running.enter_context(adapter)

@@ -15,19 +15,19 @@ import numpy as np
 import torch
 
 from .audio import Samples
-from .decoder import STAGES, Decoder
+from .chunks.decoder import STAGES, Decoder
+from .chunks.pace import Costs
+from .chunks.pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
+from .chunks.playback import PlaybackMeter
+from .chunks.schedule import Prebuffer
 from .errors import ModelFailed, StreamTTSError
-from .limits import Limits
 from .loader import Model
-from .pace import Costs
-from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
-from .playback import PlaybackMeter
-from .schedule import Prebuffer
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from .t3 import START, speech_tokens
-from .tail import TailGuard
-from .text import Pause, Piece, script, text_ids
-from .voices import DEFAULT_VOICE, Voice
+from .t3.step import START, speech_tokens
+from .t3.tail_guard import TailGuard
+from .text.split import Pause, Piece, script, text_ids
+from .voice.conditionals import DEFAULT_VOICE, Voice
+from .wire.limits import Limits
 
 logger = logging.getLogger(__name__)
 

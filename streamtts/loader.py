@@ -17,29 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .architecture import (
-    NANO,
-    Architecture,
-    build_s3gen,
-    build_t3,
-    build_voice_encoder,
-    restore_tables,
-)
-from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
+from .checkpoint.architecture import NANO, Architecture, build_s3gen, build_t3, build_voice_encoder, restore_tables
+from .checkpoint.hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
+from .checkpoint.precision import HALVES, INTEGERS, Choice, Precision, choose
+from .checkpoint.quantize import PerChannel, converted, is_large, large_linears, replace_linears
+from .checkpoint.quiet import aloud, quiet
+from .checkpoint.weights import check_memory, fill, unfilled
+from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
-from .hift import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
-from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
-from .pace import Costs
-from .precision import HALVES, INTEGERS, Choice, Precision, choose
-from .quantize import PerChannel, converted, is_large, large_linears, replace_linears
-from .quiet import aloud, quiet
-from .s3gen_graph import FlowGraphs
+from .hift.stream import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
+from .s3gen.onnx_blocks import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
-from .voices import DEFAULT_VOICE, Voice, read_conditionals
-from .weights import check_memory, fill, unfilled
+from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
+from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
 
 if TYPE_CHECKING:
-    from .t3 import Backbone
+    from .t3.step import Backbone
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +49,7 @@ class Model:
     Attributes:
         engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's.
         device: Where it runs, ``cpu``, ``cuda`` or ``mps``.
-        precision: Number format of the large weights, one of :func:`streamtts.precision.formats`.
+        precision: Number format of the large weights, one of :func:`streamtts.checkpoint.precision.formats`.
         precision_reason: Why this one, in words.
         architecture: Its sizes and sampling defaults.
         tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
@@ -127,7 +120,7 @@ class Model:
         """Copy an audio file into the voices folder and make it a voice: for notebooks.
 
         Raises:
-            StreamTTSError: As :meth:`streamtts.clips.VoiceFolder.add`.
+            StreamTTSError: As :meth:`streamtts.voice.clips.VoiceFolder.add`.
         """
         return self.voice(self.clips.add(clip, name, replace=replace))
 
@@ -167,7 +160,7 @@ def load(
             with T3's blocks in 4 bits, its keys and values in 8; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes
             int8 for a full-size checkpoint on a CPU that is faster with it, bf16 on a GPU that has it, and float32
             else; int4 has to be asked for. All else stays in float32.
-        voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
+        voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.voice.clips.voices_folder`.
 
     Raises:
         CheckpointError: No such folder or repository, no network, or a file is missing, damaged or of other sizes.
@@ -287,9 +280,9 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     In float32 and int8 a full-size one stays in PyTorch, which reads its weights as fast. A small one spends most of a
     step on calling operators, of which a graph does away with two thirds. A GPU is called by CUDA graphs.
     """
-    from .t3 import Gpt2
-    from .t3_cuda import CapturedGpt2
-    from .t3_graph import ROUNDING, GraphGpt2, block_linears
+    from .t3.cuda_graph import CapturedGpt2
+    from .t3.onnx_step import ROUNDING, GraphGpt2, block_linears
+    from .t3.step import Gpt2
 
     with unfilled():
         t3 = build_t3(architecture.t3)
@@ -341,7 +334,7 @@ def _tokenizer(folder: Path) -> Any:
     """The folder's Hugging Face text tokenizer."""
     from transformers import AutoTokenizer
 
-    from .quick_tokenizer import read_tokenizer
+    from .checkpoint.quick_tokenizer import read_tokenizer
 
     try:
         if (folder / "tokenizer_config.json").exists():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamtts.cached import LOOKAHEAD, CachedDecoder
 from streamtts.loader import Model
 from streamtts.noise import NoiseTape
-from streamtts.s3gen import FLOW_NOISE, decode_tokens, prompt_noise
+from streamtts.s3gen.cached import LOOKAHEAD, CachedDecoder
+from streamtts.s3gen.window import FLOW_NOISE, decode_tokens, prompt_noise
 from streamtts.settings import FRAMES_PER_TOKEN, Settings
-from streamtts.voices import Voice
+from streamtts.voice.conditionals import Voice
 
 
 def at_once(model: Model, voice: Voice, tokens: list[int], stops: list[int]) -> torch.Tensor:

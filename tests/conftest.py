@@ -31,7 +31,7 @@ def model():
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole checkpoint folder in Turbo's layout, small, with random weights: it speaks noise and seldom ends."""
-    from streamtts.random_checkpoint import write_checkpoint
+    from streamtts.bench.random_checkpoint import write_checkpoint
 
     return write_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint")
 

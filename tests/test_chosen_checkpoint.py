@@ -16,13 +16,14 @@ import pytest
 from front_doors import check_server
 
 import streamtts
-from streamtts import doctor, serve
+from streamtts import serve
 from streamtts.__main__ import main
-from streamtts.client import Client
-from streamtts.client_session import Session
+from streamtts.client.connection import Client
+from streamtts.client.session import Session
+from streamtts.doctor import examine as doctor
 from streamtts.loader import Model
-from streamtts.openai_api import OpenAIHandle
-from streamtts.server import ServerHandle
+from streamtts.server.openai_api import OpenAIHandle
+from streamtts.server.server import ServerHandle
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 SHIPPED = Path(__file__).parent.parent / "voices"

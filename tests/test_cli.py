@@ -19,8 +19,8 @@ import pytest
 
 from streamtts import Settings, serve
 from streamtts.__main__ import main
-from streamtts.client import Client
-from streamtts.server import ServerHandle
+from streamtts.client.connection import Client
+from streamtts.server.server import ServerHandle
 
 COMMAND = [sys.executable, "-m", "streamtts"]
 LONG = "This sentence is said again and again, so that there is always more to come. " * 62

@@ -7,10 +7,11 @@ import psutil
 import pytest
 
 import streamtts
-from streamtts import Settings, s3gen_memory
-from streamtts.decoder import Decoder
-from streamtts.s3gen_memory import GraphBlocks, moved
-from streamtts.voices import Voice
+from streamtts import Settings
+from streamtts.chunks.decoder import Decoder
+from streamtts.s3gen import kv_memory as s3gen_memory
+from streamtts.s3gen.kv_memory import GraphBlocks, moved
+from streamtts.voice.conditionals import Voice
 
 
 @pytest.fixture

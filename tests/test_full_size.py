@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 
 import streamtts
 from streamtts import Settings, serve
-from streamtts.architecture import NANO, build_t3
-from streamtts.random_checkpoint import write_checkpoint
+from streamtts.bench.random_checkpoint import write_checkpoint
+from streamtts.checkpoint.architecture import NANO, build_t3
+from streamtts.doctor.model_trial import logits_apart
 from streamtts.settings import SAMPLES_PER_TOKEN
-from streamtts.t3 import speech_tokens
-from streamtts.trial import logits_apart
+from streamtts.t3.step import speech_tokens
 
 pytestmark = pytest.mark.slow
 TEXT = "Turn left at the next light. [chuckle] Then keep right."

@@ -9,11 +9,12 @@ import torch
 from pretend_gpu import OnGpu, Stream, pretend_gpu
 
 import streamtts
-from streamtts import Settings, StreamTTSError, generator, t3_cuda
-from streamtts.limits import Limits
+from streamtts import Settings, StreamTTSError, generator
 from streamtts.loader import MINI
-from streamtts.t3 import Gpt2, voice_prefix
-from streamtts.t3_cuda import CapturedGpt2, capture
+from streamtts.t3 import cuda_graph as t3_cuda
+from streamtts.t3.cuda_graph import CapturedGpt2, capture
+from streamtts.t3.step import Gpt2, voice_prefix
+from streamtts.wire.limits import Limits
 
 TEXT = "Good morning, how are you today?"
 TOKENS = list(range(100, 140))

@@ -133,8 +133,8 @@ class Voices:
     """The sentence in every stage's voice."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
-        from ..clips import voices_folder
         from ..loader import load
+        from ..voice.clips import voices_folder
 
         self.model = load(folder, voices=voices_folder())
         self.tts, self.teacher, self.seed = self.model.tts, Teacher(), seed

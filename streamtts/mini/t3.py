@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from ..architecture import T3Sizes
+from ..checkpoint.architecture import T3Sizes
 from .corpus import Part
 from .phones import CODES, NO_TEXT, POINTERS, SOUNDS
 from .trainer import Run, SummedTable, load_part
@@ -96,7 +96,7 @@ class Muon(torch.optim.Optimizer):
 
 def build_parts(sizes: T3Sizes) -> tuple[Any, Tables]:
     """Stock T3 of these sizes and the summed tables that stand in for its speech tables."""
-    from ..architecture import build_t3
+    from ..checkpoint.architecture import build_t3
 
     net = build_t3(sizes)
     nn.init.zeros_(net.cond_enc.spkr_enc.weight)  # the voice comes from the prompt codes

@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from ..roster import ClientInfo
+from ..server.clients import ClientInfo
 
 _HERE = Path(__file__).parent
 

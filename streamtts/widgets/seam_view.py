@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from ..seams import analyse
+from ..seams.judge import analyse
 
 if TYPE_CHECKING:
     from ..generator import Utterance
@@ -76,7 +76,7 @@ class SeamView(ipywidgets.VBox):
 
 def compare(made: Utterance, whole: Utterance, dark: bool = False) -> Comparison:
     """A streamed utterance against the one-shot decoding of its tokens. Takes a while; touches no widget."""
-    from .. import plots  # matplotlib takes a while to import, and is not needed to speak
+    from ..seams import plots  # matplotlib takes a while to import, and is not needed to speak
 
     report = analyse(made.samples, made.seams, reference=whole.samples)
     theme: plots.ThemeName = "dark" if dark else "light"

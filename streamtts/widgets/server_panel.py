@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from ..presets import load_preset, preset_names
+from ..server.telemetry import logging_to
 from ..settings import Settings
-from ..telemetry import logging_to
+from ..tune.presets import load_preset, preset_names
 from .client_table import ClientTable
 from .server_row import ServerRow
 

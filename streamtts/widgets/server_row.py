@@ -15,7 +15,7 @@ from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..loader import Model
-    from ..server import ServerHandle
+    from ..server.server import ServerHandle
 
 _HERE = Path(__file__).parent
 
@@ -51,8 +51,8 @@ class ServerRow(anywidget.AnyWidget):
 
     def launch(self) -> None:
         """Start the server, or another in its place; a fault is shown in the row."""
-        from ..protocol import DEFAULT_PORT
-        from ..server import serve
+        from ..server.server import serve
+        from ..wire.messages import DEFAULT_PORT
 
         self.stop()
         try:

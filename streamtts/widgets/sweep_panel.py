@@ -13,10 +13,11 @@ import ipywidgets
 import numpy as np
 
 from ..errors import StreamTTSError
-from ..plots import ThemeName, heat_map, to_png, trade_off
-from ..presets import save_preset
+from ..seams.plots import ThemeName, heat_map, to_png, trade_off
 from ..settings import Settings
-from ..tune import (
+from ..tune.presets import save_preset
+from ..tune.report import QUALITY
+from ..tune.sweep import (
     TEXTS,
     Trial,
     grid_settings,
@@ -28,7 +29,6 @@ from ..tune import (
     sweep,
     table,
 )
-from ..tuning_report import QUALITY
 from .worker import Worker
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 import streamtts
 from streamtts import Settings, serve
 from streamtts.audio import from_pcm16, pcm16
-from streamtts.server import ServerHandle
+from streamtts.server.server import ServerHandle
 
 from .conftest import SHOTS, TAP, heard
 

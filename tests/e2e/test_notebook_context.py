@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import streamtts
-from streamtts.client import Client
-from streamtts.presets import load_preset
+from streamtts.client.connection import Client
+from streamtts.tune.presets import load_preset
 
 from .conftest import Lab, opened
 

@@ -1,0 +1,174 @@
+"""``[pause 0.5s]``: exact silence inside an utterance, at the right place in a sentence that T3 speaks whole.
+
+A sentence that is cut at a pause and spoken in two parts sounds like two sentences, so T3 is given the whole sentence
+and never hears of the pause. What has to be found is the speech token at which the words after the pause begin, and
+neither Turbo nor its weights say that. But T3 itself can be asked: *how likely are these very tokens if other words
+followed?* Up to the pause the answer is, as likely as with the true words; from the first sound after it, far less.
+So the tokens are scored under the true text and under the text up to the pause with a few unrelated endings, and the
+place is where the log-likelihood ratio sets off to rise (Page's CUSUM test). Only the scores are computed twice,
+eight tokens at a time; the tokens are those of the sentence without the pause.
+
+In the token stream a pause is a run of ids that say how long it is. S3Gen decodes them as silence tokens, so a word
+dies away into the pause and comes up after it; then exactly the asked number of samples is set to zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..audio import Samples
+from ..settings import MS_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN
+from ..t3.step import START, Backbone, voice_prefix
+from ..text.split import LONGEST_PAUSE_MS, Piece
+from ..voice.conditionals import Voice
+
+_FIRST_ID = 7_000  # id 7000 + n: a token of an n ms pause; speech tokens end at 6560
+_DECAY_MS = 30  # at least this much of a pause is left for the sound before it to fade and the next one to rise
+_ENDINGS = (
+    " my old blue friend.",
+    " before the sun is gone.",
+    " zero jobs.",
+)  # unlike each other in their first sounds
+_BLOCK = 8  # tokens scored at once: they are held back until then
+_DRIFT, _MOST, _ENOUGH = 2.0, 6.0, 8.0  # nats: what one token must exceed, may count, and all must add up to
+
+
+def pause_tokens(ms: int) -> list[int]:
+    """The run of tokens that stands for a pause: its silence and the fades around it, in whole tokens."""
+    return [_FIRST_ID + ms] * math.ceil((ms + _DECAY_MS) / MS_PER_TOKEN)
+
+
+def is_pause(token: int) -> bool:
+    """Whether an id of a token stream stands for silence."""
+    return _FIRST_ID < token <= _FIRST_ID + LONGEST_PAUSE_MS
+
+
+def as_speech(tokens: Sequence[int], silence_token: int) -> list[int]:
+    """The tokens that S3Gen decodes."""
+    return [silence_token if is_pause(token) else token for token in tokens]
+
+
+def silence(samples: Samples, first: int, tokens: Sequence[int]) -> None:
+    """Silence the pauses in some decoded audio, in place. The result does not depend on how the audio was cut.
+
+    Args:
+        samples: float32 (960 * n,): audio of ``tokens[first : first + n]``.
+        first: Token at which it starts.
+        tokens: All tokens of the utterance so far.
+    """
+    for i in range(len(samples) // SAMPLES_PER_TOKEN):
+        token = tokens[first + i]
+        if is_pause(token):
+            place = 0  # of this token in its run
+            while place < first + i and tokens[first + i - place - 1] == token:
+                place += 1
+            span = slice(i * SAMPLES_PER_TOKEN, (i + 1) * SAMPLES_PER_TOKEN)
+            samples[span] *= _gain(token - _FIRST_ID, place)
+
+
+def _gain(ms: int, place: int) -> Samples:
+    """Gain (960,) of one token of a pause: a fade out, exactly ``ms`` of zeros over the run, a shorter fade in."""
+    length = len(pause_tokens(ms)) * SAMPLES_PER_TOKEN
+    fades = length - ms * SAMPLE_RATE // 1000
+    fade_out = fades * 2 // 3
+    at = np.arange(place * SAMPLES_PER_TOKEN, (place + 1) * SAMPLES_PER_TOKEN)
+    falling = np.clip((at + 1) / (fade_out + 1), 0, 1)
+    rising = np.clip((at + 1 - (length - (fades - fade_out))) / (fades - fade_out + 1), 0, 1)
+    gain = np.where(at < fade_out, 0.5 + 0.5 * np.cos(np.pi * falling), 0.5 - 0.5 * np.cos(np.pi * rising))
+    gain[(at >= fade_out) & (at < length - (fades - fade_out))] = 0
+    return gain.astype(np.float32)
+
+
+def insert_pauses(
+    tokens: Iterator[int], piece: Piece, gpt2: Backbone, voice: Voice, encode: Callable[[str], Tensor]
+) -> Iterator[int]:
+    """Speech tokens of a piece, with the runs of its pauses where they belong.
+
+    Where no place is found (the sentence ends before the likelihoods part, as under untrained weights), the pause
+    comes at the end of the piece. Tokens are held back for up to eight tokens while a pause is ahead.
+
+    Args:
+        tokens: From T3, for the whole piece.
+        piece: Its text and pauses.
+        gpt2: The backbone, to score with.
+        voice: Whose prefix stands before the text.
+        encode: Text to text tokens (1, n).
+    """
+    said: list[int] = []  # all tokens so far
+    handed = 0  # of them yielded
+    for before, ms in piece.pauses:
+        true = Scorer(gpt2, voice, encode(piece.text))
+        others = [Scorer(gpt2, voice, encode(before.rstrip() + ending)) for ending in _ENDINGS]
+        rise, scored, ended = _Rise(not_before=handed), 0, False
+        while not rise.found and not ended:
+            block = list(islice(tokens, _BLOCK))
+            ended = len(block) < _BLOCK
+            said += block
+            new = said[scored:]
+            ratios = true.score(new) - torch.stack([other.score(new) for other in others])  # (endings, n)
+            rise.watch(ratios.amin(dim=0).tolist())
+            scored = len(said)
+            yield from said[handed : rise.start]
+            handed = rise.start
+        yield from pause_tokens(ms)
+    yield from said[handed:]
+    yield from tokens
+
+
+class _Rise:
+    """Where a sequence of log-likelihood ratios sets off to rise: a one-sided CUSUM.
+
+    Attributes:
+        start: Index from which the sum has stayed above zero: the place, once ``found``.
+        found: The sum has passed ``_ENOUGH``.
+    """
+
+    def __init__(self, not_before: int) -> None:
+        self.start, self.found = not_before, False
+        self._not_before, self._seen, self._total = not_before, 0, 0.0
+
+    def watch(self, ratios: Sequence[float]) -> None:
+        """Take the next ratios; what follows the find is ignored."""
+        for ratio in ratios:
+            self._seen += 1
+            if self._seen <= self._not_before or self.found:
+                continue
+            self._total = max(0.0, self._total + min(ratio, _MOST) - _DRIFT)
+            if self._total == 0.0:
+                self.start = self._seen
+            self.found = self._total > _ENOUGH
+
+
+class Scorer:
+    """Log-likelihoods of given speech tokens under a text, as they come."""
+
+    def __init__(self, gpt2: Backbone, voice: Voice, text_tokens: Tensor) -> None:
+        self.gpt2, self.text_tokens = gpt2, text_tokens
+        self.cache = voice_prefix(gpt2, voice).copy()
+        self.last: Tensor | None = None  # log-probabilities (vocabulary,) of the next token
+
+    @torch.inference_mode()
+    def score(self, tokens: list[int]) -> Tensor:
+        """Log-likelihoods (n,) of the next tokens."""
+        if not tokens:
+            return torch.zeros(0)
+        t3, device = self.gpt2.t3, self.text_tokens.device
+        if self.cache.length + self.text_tokens.shape[1] + len(tokens) >= self.gpt2.positions:
+            return torch.zeros(len(tokens))  # out of positions: no evidence either way
+        x = t3.speech_emb(torch.tensor([tokens], device=device))
+        if self.last is None:
+            start = t3.speech_emb(torch.tensor([[START]], device=device))
+            x = torch.cat([t3.text_emb(self.text_tokens), start, x], dim=1)
+        hidden = self.gpt2.forward(x, self.cache)[0, -len(tokens) - (self.last is None) :]
+        log_probabilities = F.log_softmax(t3.speech_head(hidden).float(), dim=-1)
+        if self.last is not None:
+            log_probabilities = torch.cat([self.last[None], log_probabilities])
+        self.last = log_probabilities[-1]
+        return log_probabilities[torch.arange(len(tokens)), tokens].cpu()

@@ -1,0 +1,197 @@
+"""What another number format changes, against float32: T3's probabilities, the audio of the same tokens, the words.
+
+T3 is asked under teacher forcing: at every place it is given what float32 said, and what it would say next is compared.
+Left to itself a sampler turns the smallest difference into another, equally good utterance, so tokens of free runs tell
+nothing; words do, and are counted over the whole path.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..audio import Samples
+from ..generator import synthesize
+from ..seams.measures import log_mel_distance, null_test_db
+from ..settings import Settings
+from ..t3.step import START, voice_prefix
+
+if TYPE_CHECKING:
+    from ..loader import Model
+
+Hear = Callable[[Samples], str]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence as the reference says it.
+
+    Attributes:
+        text: What was to be said.
+        settings: With what seed.
+        tokens: The speech tokens, with the silence that ends every utterance.
+        logits: Of each token and of what follows the last, float32 (n, ids).
+        samples: Their audio, decoded in one pass.
+    """
+
+    text: str
+    settings: Settings
+    tokens: list[int]
+    logits: Tensor
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One sentence in one number format, against :class:`Said`.
+
+    Attributes:
+        precision: The format.
+        text: What was to be said.
+        kl: Kullback-Leibler divergence from the reference of each predicted token, in nats.
+        agree: Predictions whose likeliest token is the reference's.
+        null_db: Null test of the same tokens' audio.
+        log_mel_db: Log-mel distance of it.
+        heard: Words heard when the format speaks by itself, from the text and the same seed.
+        wrong: Words of the text missed, added or misheard in that; None: nobody listened.
+        words: Words of the text.
+    """
+
+    precision: str
+    text: str
+    kl: list[float]
+    agree: int
+    null_db: float | None
+    log_mel_db: float | None
+    heard: str = ""
+    wrong: int | None = None
+    words: int = 0
+
+
+def say(model: Model, sentences: Sequence[str], settings: Settings | None = None) -> list[Said]:
+    """Speak every sentence, the n-th with the n-th seed: the reference.
+
+    Args:
+        model: In float32.
+        sentences: Of one piece each: no pauses, no more than T3 takes at once.
+        settings: Sampling and ``max_tokens``.
+    """
+    said = []
+    for seed, text in enumerate(sentences):
+        unmarked = (settings or Settings()).replace(seed=seed, watermark=False)
+        spoken = synthesize(model, text, settings=unmarked)
+        tokens = spoken_by_t3(model, spoken.tokens)
+        logits = torch.cat(list(forced_logits(model, text, tokens)))
+        said.append(Said(text, unmarked, spoken.tokens, logits, spoken.samples))
+    return said
+
+
+def compare(model: Model, said: Sequence[Said], hear: Hear | None = None) -> list[Difference]:
+    """The same checkpoint in another format against the reference, sentence by sentence."""
+    return [_compare(model, reference, hear) for reference in said]
+
+
+def _compare(model: Model, said: Said, hear: Hear | None) -> Difference:
+    logits = torch.cat(list(forced_logits(model, said.text, spoken_by_t3(model, said.tokens))))
+    samples = synthesize(model, tokens=said.tokens, settings=said.settings).samples
+    heard, wrong, words = "", None, 0
+    if hear:
+        from ..mini.evaluate import word_errors
+
+        heard = hear(synthesize(model, said.text, settings=said.settings).samples)
+        wrong, words = word_errors(said.text, heard)
+    return Difference(
+        model.precision,
+        said.text,
+        divergence(said.logits, logits).tolist(),
+        int((said.logits.argmax(-1) == logits.argmax(-1)).sum()),
+        null_test_db(samples, said.samples),
+        log_mel_distance(samples, said.samples),
+        heard,
+        wrong,
+        words,
+    )
+
+
+def divergence(reference: Tensor, other: Tensor) -> Tensor:
+    """KL(reference || other) of logits (n, ids), in nats, (n,)."""
+    p, q = (logits.double().log_softmax(-1) for logits in (reference, other))
+    return (p.exp() * (p - q)).sum(-1).clamp_min(0)
+
+
+def spoken_by_t3(model: Model, tokens: Sequence[int]) -> list[int]:
+    """Tokens without the silence at their end, which the generator adds."""
+    said = [token for token in tokens if token < START]
+    while said and said[-1] == model.architecture.silence_token:
+        said.pop()
+    return said
+
+
+@torch.inference_mode()
+def forced_logits(model: Model, text: str, tokens: Sequence[int], sizes: Sequence[int] = ()) -> Iterator[Tensor]:
+    """T3's logits when it is made to say the tokens: float32 (size, ids), on the CPU, block after block.
+
+    They are of the first token, of those behind it, and of what follows the last: one more than there are tokens.
+
+    Args:
+        model: Whose T3.
+        text: One piece.
+        tokens: Speech tokens.
+        sizes: How many positions to see at once; when they end, one at a time, which is how a stream runs.
+    """
+    from chatterbox.tts_turbo import punc_norm
+
+    t3, cache = model.tts.t3, voice_prefix(model.gpt2, model.voice()).copy()
+    ids = model.tts.tokenizer(punc_norm(text), return_tensors="pt").input_ids.to(model.device)
+    model.gpt2.forward(t3.text_emb(ids), cache)
+    x = t3.speech_emb(torch.tensor([[START, *tokens]], device=model.device))
+    steps = iter(sizes)
+    while x.shape[1]:
+        size = next(steps, 1)
+        hidden = model.gpt2.forward(x[:, :size], cache)
+        yield t3.speech_head(hidden)[0].float().cpu()
+        x = x[:, size:]
+
+
+def summary(rows: Sequence[Difference]) -> str:
+    """Some sentences in one format, in a line of words."""
+    kl = [value for row in rows for value in row.kl]
+    mel = [row.log_mel_db for row in rows if row.log_mel_db is not None]
+    agree = sum(row.agree for row in rows) / len(kl)
+    return (
+        f"logit KL {statistics.median(kl):.1e} nats, {max(kl):.1e} at worst; the likeliest token is the same in "
+        f"{agree:.1%} of {len(kl)}; log-mel distance of the same tokens "
+        + (f"{max(mel):.2f} dB" if mel else "not measured")
+    )
+
+
+def table(rows: Sequence[Difference]) -> str:
+    """One line per format, in Markdown."""
+    lines = [
+        "| weights | logit KL, median (nats) | worst | likeliest token the same | log-mel distance, median (dB) "
+        "| worst | null test, median (dB) | words wrong |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for precision in dict.fromkeys(row.precision for row in rows):
+        mine = [row for row in rows if row.precision == precision]
+        kl = [value for row in mine for value in row.kl]
+        mel = [row.log_mel_db for row in mine if row.log_mel_db is not None]
+        null = [row.null_db for row in mine if row.null_db is not None]
+        heard = [row for row in mine if row.wrong is not None]
+        wrong = sum(row.wrong or 0 for row in heard) / max(1, sum(row.words for row in heard))
+        cells = [
+            f"`{precision}`",
+            f"{statistics.median(kl):.1e}",
+            f"{max(kl):.1e}",
+            f"{sum(row.agree for row in mine) / len(kl):.1%}",
+            f"{statistics.median(mel):.2f} | {max(mel):.2f}" if mel else "- | -",
+            f"{statistics.median(null):.1f}" if null else "-",
+            f"{wrong:.1%}" if heard else "-",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
