@@ -17,12 +17,12 @@ import torch
 from .audio import Samples
 from .chunks.decoder import STAGES, Decoder
 from .chunks.pace import Costs
-from .chunks.pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
 from .chunks.playback import PlaybackMeter
 from .chunks.schedule import Prebuffer
 from .errors import ModelFailed, StreamTTSError
 from .loader import Model
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .t3.pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
 from .t3.step import START, speech_tokens
 from .t3.tail_guard import TailGuard
 from .text.split import Pause, Piece, script, text_ids

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from ..audio import Samples
 from ..settings import MS_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN
-from ..t3.step import START, Backbone, voice_prefix
 from ..text.split import LONGEST_PAUSE_MS, Piece
 from ..voice.conditionals import Voice
+from .step import START, Backbone, voice_prefix
 
 _FIRST_ID = 7_000  # id 7000 + n: a token of an n ms pause; speech tokens end at 6560
 _DECAY_MS = 30  # at least this much of a pause is left for the sound before it to fade and the next one to rise

@@ -5,8 +5,8 @@ import pytest
 
 import streamtts
 from streamtts import Settings
-from streamtts.chunks.pauses import is_pause, pause_tokens, silence
 from streamtts.settings import SAMPLES_PER_TOKEN
+from streamtts.t3.pauses import is_pause, pause_tokens, silence
 
 TEXT = "Turn left at the next light, then keep right for two hundred meters."
 PAUSED = TEXT.replace("light, ", "light, [pause 0.5s] ")
