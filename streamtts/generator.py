@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -19,23 +17,18 @@ from .chunks.decoder import STAGES, Decoder
 from .chunks.pace import Costs
 from .chunks.playback import PlaybackMeter
 from .chunks.schedule import Prebuffer
-from .errors import ModelFailed, StreamTTSError
+from .errors import StreamTTSError
 from .loader import Model
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from .t3.pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
-from .t3.step import START, speech_tokens
-from .t3.tail_guard import TailGuard
-from .text.split import Pause, Piece, script, text_ids
+from .t3.pauses import as_speech, is_pause, silence
+from .t3.step import START
+from .t3.token_source import TokenSource, run_ahead, text_source
 from .voice.conditionals import DEFAULT_VOICE, Voice
 from .wire.limits import Limits
 
 logger = logging.getLogger(__name__)
 
-_QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
-_TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
 _WARM_UP_TOKENS = 60
-_Batch = tuple[list[int], bool, float]  # tokens, whether they are the last, T3's milliseconds so far
-TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
 
 
 @dataclass(frozen=True)
@@ -129,7 +122,7 @@ class Stream:
         model: Model,
         voice: Voice,
         settings: Settings,
-        source: _TokenSource,
+        source: TokenSource,
         one_shot: bool,
         costs: Costs | None = None,
     ) -> None:
@@ -188,7 +181,7 @@ class Stream:
         device = self._model.device
         if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
             # T3 running ahead would only delay the first sound: on a GPU they share that, on a CPU Python's lock.
-            batches = _in_thread(batches, decoder.first_tokens, first_heard, self._asked)
+            batches = run_ahead(batches, decoder.first_tokens, first_heard, self._asked)
         try:
             for tokens, last, t3_ms in batches:
                 if self._cancel.is_set():
@@ -243,52 +236,6 @@ class Stream:
                 self.stats.rtf,
             )
         self._model.rtf = self.stats.rtf
-
-
-class _TokenSource:
-    """Speech tokens as they come, in batches; the last batch is marked.
-
-    Args:
-        tokens: The tokens but for the tail.
-        tail: Tokens known in advance to end the utterance, at least one.
-        text_chars: Length of the text they speak.
-        expected_tokens: How many there will be, about.
-        guards: Of the pieces of text begun so far.
-    """
-
-    def __init__(
-        self,
-        tokens: Iterator[int],
-        tail: list[int],
-        text_chars: int,
-        expected_tokens: int,
-        guards: Sequence[TailGuard] = (),
-    ) -> None:
-        self.text_chars, self.expected_tokens, self.ms = text_chars, expected_tokens, 0.0
-        self._tokens, self._tail, self._guards = tokens, tail, guards
-
-    @property
-    def tail_dropped_tokens(self) -> int:
-        """How many tokens the guards dropped."""
-        return sum(guard.dropped for guard in self._guards)
-
-    def batches(self) -> Generator[_Batch, None, None]:
-        """Yields tokens, whether they are the last, and the time spent on all so far, which is in ``ms``, too.
-
-        Raises:
-            ModelFailed: T3 raised.
-        """
-        while True:
-            t0 = time.perf_counter()
-            try:
-                token = next(self._tokens, None)
-            except Exception as e:
-                raise ModelFailed("T3", e) from e
-            self.ms += (time.perf_counter() - t0) * 1e3
-            if token is None:
-                yield self._tail, True, self.ms
-                return
-            yield [token], False, self.ms
 
 
 def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> Stream:
@@ -385,11 +332,7 @@ def stream_text(model: Model, text: str, voice_name: str, settings: Settings, on
             "text_too_long", f"the text has {len(text)} characters; at most {limit} are spoken at once", field="text"
         )
     voice = model.voice(voice_name)
-    steps = script(model.tts.tokenizer, text)
-    tail = [model.architecture.silence_token] * TAIL_TOKENS
-    guards: list[TailGuard] = []
-    expected = round(len(text) * _TOKENS_PER_CHARACTER)
-    source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), expected, guards)
+    source = text_source(model, text, voice, settings)
     return Stream(model, voice, settings, source, one_shot, model.costs(settings))
 
 
@@ -402,82 +345,5 @@ def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, setting
             field="tokens",
             allowed=f"0 to {START - 1}",
         )
-    source = _TokenSource(iter(ids[:-1]), ids[-1:], 0, len(ids))
+    source = TokenSource(iter(ids[:-1]), ids[-1:], 0, len(ids))
     return Stream(model, model.voice(voice_name), settings, source, one_shot)
-
-
-def _speak(
-    model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, guards: list[TailGuard]
-) -> Iterator[int]:
-    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice.
-
-    Each piece gets a tail guard of its own, added to ``guards``.
-    """
-
-    def encode(text: str) -> torch.Tensor:
-        return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
-
-    generator = torch.Generator().manual_seed(settings.seed)
-    for step in steps:
-        if isinstance(step, Pause):
-            yield from pause_tokens(step.ms)
-            continue
-        ids = torch.tensor([step.ids], device=model.device)
-        guard = TailGuard(step.text, ids.shape[1]) if settings.tail_guard else None
-        watch = guard.watch if guard else None
-        tokens = speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator, watch)
-        if guard:
-            guards.append(guard)
-            tokens = guard.filter(tokens)
-        yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
-
-
-def _in_thread(
-    batches: Generator[_Batch, None, None],
-    first: int,
-    first_heard: threading.Event,
-    asked: threading.Event,
-) -> Generator[_Batch, None, None]:
-    """Run a token source in a thread of its own, a bounded queue ahead of the decoder.
-
-    Args:
-        batches: The source.
-        first: After so many tokens it waits for ``first_heard``; 0: it does not wait.
-        first_heard: Set when the first chunk is ready.
-        asked: While it is unset no token is made.
-    """
-    ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
-    stop = threading.Event()
-
-    def put(item: object) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                return ahead.put(item, timeout=0.1)
-
-    def work() -> None:
-        try:
-            for n, batch in enumerate(batches, start=1):
-                put(batch)
-                for go in (first_heard, asked) if n == first else (asked,):
-                    while not go.wait(0.1) and not stop.is_set():
-                        pass
-                if stop.is_set():
-                    return
-        except BaseException as e:
-            put(e)
-
-    thread = threading.Thread(target=work, name="streamtts-t3", daemon=True)
-    thread.start()
-    try:
-        last = False
-        while not last:
-            item = ahead.get()
-            if isinstance(item, BaseException):
-                raise item
-            last = item[1]
-            yield item
-    finally:
-        for event in (stop, first_heard, asked):
-            event.set()
-        thread.join()
-        batches.close()

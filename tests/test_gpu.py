@@ -84,7 +84,7 @@ mps_only = pytest.mark.parametrize("gpu", ["mps:0"], indirect=True, scope="modul
 @mps_only
 def test_mps_is_used_by_one_thread_at_a_time(gpu, on_gpu, monkeypatch):
     """PyTorch crashes there otherwise: T3 is not given a thread, and a server no second place."""
-    monkeypatch.setattr(generator, "_in_thread", None)
+    monkeypatch.setattr(generator, "run_ahead", None)
     assert list(streamtts.stream(on_gpu, TEXT, settings=Settings(parallel=True)))
     with pytest.raises(StreamTTSError, match="must be 1") as refusal:
         streamtts.serve(on_gpu, port=0, limits=Limits(places=2))

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from ..audio import Samples
-from ..generator import TAIL_TOKENS, stream
+from ..generator import stream
 from ..loader import Model
 from ..settings import SAMPLES_PER_TOKEN, Settings
 from ..t3.sampling import stock_processors
 from ..t3.step import STOP
+from ..t3.token_source import TAIL_TOKENS
 
 PROTOTYPE_CHUNK = 10  # tokens
 CONTEXT_CHUNK, CONTEXT_TOKENS = 25, 50  # chatterbox-streaming's own defaults

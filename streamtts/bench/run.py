@@ -31,9 +31,9 @@ import torch
 from ..checkpoint.hub import missing_files
 from ..chunks.playback import PlaybackMeter
 from ..errors import StreamTTSError
-from ..generator import TAIL_TOKENS
 from ..loader import Model, describe, load
 from ..settings import MS_PER_TOKEN, SAMPLE_RATE, Settings
+from ..t3.token_source import TAIL_TOKENS
 from ..voice.clips import cache_folder
 from .algorithms import ALGORITHMS, PROTOTYPE, Stages
 from .random_checkpoint import Size, ban_stop, write_checkpoint
