@@ -115,6 +115,11 @@ class Settings:
         return dataclasses.asdict(self)
 
     @property
+    def longest_chunk_tokens(self) -> int:
+        """Length of the longest chunk that the schedule can reach."""
+        return max(self.max_chunk_tokens, self.tokens_per_chunk)
+
+    @property
     def crossfade_frames(self) -> int:
         """The crossfade in whole mel frames of 20 ms, rounded up."""
         return math.ceil(self.crossfade_ms / MS_PER_FRAME)

@@ -28,13 +28,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from ..checkpoint.cache_folder import cache_folder
 from ..checkpoint.hub import missing_files
 from ..chunks.playback import PlaybackMeter
 from ..errors import StreamTTSError
 from ..loader import Model, describe, load
 from ..settings import MS_PER_TOKEN, SAMPLE_RATE, Settings
 from ..t3.token_source import TAIL_TOKENS
-from ..voice.clips import cache_folder
 from .algorithms import ALGORITHMS, PROTOTYPE, Stages
 from .random_checkpoint import Size, ban_stop, write_checkpoint
 from .table import table

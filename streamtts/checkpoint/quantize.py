@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..voice.clips import cache_folder
+from .cache_folder import cache_folder
 
 logger = logging.getLogger(__name__)
 

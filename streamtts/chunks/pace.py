@@ -18,11 +18,6 @@ _HARDLY_MORE = 1.1  # times the least cost for its length
 _STEPS = 20  # chunks that are thought of in advance
 
 
-def longest_chunk(settings: Settings) -> int:
-    """Tokens in the longest chunk of the schedule."""
-    return max(settings.max_chunk_tokens, settings.tokens_per_chunk)
-
-
 @dataclass(frozen=True)
 class Reach:
     """How far, in tokens, the stages look beyond the end of a chunk.
@@ -150,7 +145,7 @@ class Pace:
         self, settings: Settings, reach: Reach, costs: Costs, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self.settings, self.reach, self.costs, self.clock = settings, reach, costs, clock
-        self._sizes = range(1, longest_chunk(settings) + 1)
+        self._sizes = range(1, settings.longest_chunk_tokens + 1)
         self._here = _Place()
         self._t3_ms = self._t3_counted = 0.0
         self._tokens_counted = 0

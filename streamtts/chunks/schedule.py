@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..settings import MS_PER_TOKEN, Settings
-from .pace import Pace, Reach, longest_chunk
+from .pace import Pace, Reach
 
 Chunk = tuple[int, bool]  # where it ends, in tokens; whether the vocoder guesses past its lookahead
 
@@ -17,7 +17,7 @@ def chunk_stops(settings: Settings) -> Iterator[int]:
     ``tokens_per_chunk`` where that is the larger).
     """
     stop, size = settings.first_chunk_tokens, float(settings.tokens_per_chunk)
-    cap = longest_chunk(settings)
+    cap = settings.longest_chunk_tokens
     while True:
         yield stop
         stop += int(min(size, cap))

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..chunks.pace import longest_chunk
 from ..noise import NoiseTape
 from ..settings import FRAMES_PER_TOKEN, Settings
 from ..voice.conditionals import Voice
@@ -101,7 +100,7 @@ class CachedDecoder:
     """
 
     def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
-        self.room = min(_MOST_ROOM, settings.left_context_tokens + longest_chunk(settings) + _AHEAD)
+        self.room = min(_MOST_ROOM, settings.left_context_tokens + settings.longest_chunk_tokens + _AHEAD)
         self.blocks: Any = _blocks(s3gen.flow, settings.left_context_tokens, settings.flow_steps)
         self.voice, self.settings, self.device = voice, settings, s3gen.device
         self.noise = NoiseTape(settings.seed, FLOW_NOISE, channels=80)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from ..audio import Samples
+from ..checkpoint.cache_folder import cache_folder
 from ..checkpoint.quiet import quiet
 from ..errors import StreamTTSError
 from .conditionals import DEFAULT_VOICE, read_flat_conditionals
@@ -43,14 +44,6 @@ def voices_folder() -> Path:
         if folder.is_dir():
             return folder.resolve()
     return Path(platformdirs.user_data_dir("streamtts")) / "voices"
-
-
-def cache_folder(kind: str = "voices") -> Path:
-    """Where things of a kind are kept, conditionals by default: ``STREAMTTS_CACHE``, else the user's cache folder."""
-    import platformdirs
-
-    chosen = os.environ.get("STREAMTTS_CACHE")
-    return (Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("streamtts"))) / kind
 
 
 @dataclass(frozen=True)
@@ -223,13 +216,13 @@ def fingerprint(tts: Any) -> str:
 
 def cached_path(clip: Path, model: str) -> Path:
     """The cache file of a clip's conditionals for a model's :func:`fingerprint`."""
-    return cache_folder() / f"{_content(clip)}-{model[:24]}.safetensors"
+    return cache_folder("voices") / f"{_content(clip)}-{model[:24]}.safetensors"
 
 
 def cached_count(clip: Path) -> int:
     """For how many models' fingerprints a clip's conditionals are in the cache; 0 for a clip that cannot be read."""
     try:
-        return len(list(cache_folder().glob(f"{_content(clip)}-*.safetensors")))
+        return len(list(cache_folder("voices").glob(f"{_content(clip)}-*.safetensors")))
     except OSError:
         return 0
 
