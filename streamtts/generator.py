@@ -1,11 +1,11 @@
-"""The chunked generator: text in, audio chunks out, with statistics; serial or with T3 and S3Gen in two threads."""
+"""Text in, audio chunks and statistics out: what a notebook calls to speak. T3 may run in a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from .loader import Model
 from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from .t3.pauses import as_speech, is_pause, silence
 from .t3.step import START
-from .t3.token_source import TokenSource, run_ahead, text_source
+from .t3.token_source import Batch, TokenSource, run_ahead, text_source
 from .voice.conditionals import DEFAULT_VOICE, Voice
 from .wire.limits import Limits
 
@@ -33,17 +33,17 @@ _WARM_UP_TOKENS = 60
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """A piece of the stream; chunks tile the utterance.
+    """One piece of audio. The chunks of an utterance follow each other without gap or overlap.
 
     Attributes:
         samples: float32 (n,) in [-1, 1], 24 kHz mono.
         index: 0, 1, ...
         sample_offset: Absolute position of ``samples[0]``.
-        tokens: Range (start, stop) of the speech tokens heard in it; n = 960 * (stop - start).
-        seams: Absolute sample positions in it at which one decoder pass took over from another.
-        stage_ms: Time spent in ``t3``, ``s3gen``, ``hift`` and ``watermark`` since the chunk before.
+        tokens: Range (start, stop) of the speech tokens in it; n = 960 * (stop - start).
+        seams: Absolute sample positions in it where one decoder pass took over from another.
+        stage_ms: Time spent in ``t3``, ``s3gen``, ``hift`` and ``watermark`` since the previous chunk.
         elapsed_ms: From the start of the iteration until this chunk was ready.
-        is_last: Nothing follows.
+        is_last: Whether the utterance ends with it.
     """
 
     samples: Samples
@@ -70,24 +70,24 @@ class StreamStats:
     chunks: int = 0
     samples: int = 0
     audio_ms: float = 0.0
-    ttfa_ms: float | None = None  # None until the first chunk: unmeasured never reads as fast
+    ttfa_ms: float | None = None  # None until the first chunk, so that "not measured" never looks fast
     total_ms: float = 0.0
     rtf: float | None = None
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("t3", *STAGES), 0.0))
-    max_underrun_ms: float | None = None  # largest shortfall of a player that starts at the first chunk; needs a second
+    max_underrun_ms: float | None = None  # longest gap if playback starts at the first chunk; None for one chunk
     watermarked: bool = False
-    tail_dropped_tokens: int = 0  # said after the last word and dropped by the tail guard
+    tail_dropped_tokens: int = 0  # dropped by the tail guard: noise after the last word
     precision: str = "fp32"  # number format of the model's large weights
 
     def __post_init__(self) -> None:
-        self._heard = PlaybackMeter()
+        self._playback = PlaybackMeter()
 
     def add(self, chunk: AudioChunk) -> None:
-        """Account for one chunk."""
-        heard = self._heard
-        heard.frame(chunk.elapsed_ms, len(chunk.samples))
-        self.chunks, self.samples, self.audio_ms = heard.frames, heard.samples, heard.audio_ms
-        self.ttfa_ms, self.max_underrun_ms = heard.first_ms, heard.max_underrun_ms
+        """Add one chunk to the figures."""
+        playback = self._playback
+        playback.frame(chunk.elapsed_ms, len(chunk.samples))
+        self.chunks, self.samples, self.audio_ms = playback.frames, playback.samples, playback.audio_ms
+        self.ttfa_ms, self.max_underrun_ms = playback.first_ms, playback.max_underrun_ms
         self.tokens = chunk.tokens[1]
         self.total_ms = chunk.elapsed_ms
         self.rtf = self.total_ms / self.audio_ms
@@ -110,11 +110,13 @@ class Utterance:
 
 
 class Stream:
-    """An utterance as it is made: iterate once over its :class:`AudioChunk` s.
+    """An utterance that is being made: iterate once over its :class:`AudioChunk` objects.
 
-    ``cancel()`` may be called from any thread; the iteration then ends within one token's or one chunk's work and no
-    chunk follows. ``tokens`` and ``stats`` grow with the iteration and stay afterwards. ``threads``, PyTorch's for each
-    stage, may be changed until the first chunk is asked for.
+    Attributes:
+        settings: As given.
+        tokens: Speech tokens so far; complete when the iteration has ended.
+        stats: Figures so far.
+        threads: PyTorch threads per stage; may be changed until the first chunk is asked for.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class Stream:
         )
         self.threads = model.threads
         self._source, self._cancel = source, threading.Event()
-        self._asked = threading.Event()  # unset while paused
+        self._wanted = threading.Event()  # unset while paused
         self._silence_token = model.architecture.silence_token
         self._model, self._held = model, list[AudioChunk]()
         self._prebuffer = Prebuffer(source.expected_tokens, model.rtf) if settings.prebuffer else None
@@ -152,36 +154,29 @@ class Stream:
         return self._cancel.is_set()
 
     def cancel(self) -> None:
-        """Stop generating; what was yielded stays valid."""
+        """Stop generating, from any thread: after the token or chunk in work, the iteration ends with no more chunk."""
         self._cancel.set()
 
     def pause(self) -> None:
-        """Between two chunks: let T3, which runs ahead in its own thread, rest until the next chunk is asked for."""
-        self._asked.clear()
+        """Between two chunks: stop T3, which runs ahead in its own thread, until the next chunk is asked for."""
+        self._wanted.clear()
 
     def __iter__(self) -> Iterator[AudioChunk]:
         return self._chunks
 
     def collect(self) -> Utterance:
-        """Run to the end and put the chunks together."""
+        """Run to the end and join the chunks."""
         chunks = list(self)
         samples = np.concatenate([c.samples for c in chunks]) if chunks else np.zeros(0, np.float32)
         return Utterance(samples, self.tokens, [s for c in chunks for s in c.seams], self.stats)
 
     def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
         began, t3_before, index = time.perf_counter(), 0.0, 0
-        self._asked.set()
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        batches = self._source.batches()
-        first_heard = threading.Event()
-        # On a CPU two stages that both use all cores only get in each other's way: PyTorch then keeps two pools of
-        # threads, each of which waits for the other through the system at every operation. MPS is not made for threads:
-        # https://github.com/pytorch/pytorch/issues/197805
-        device = self._model.device
-        if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
-            # T3 running ahead would only delay the first sound: on a GPU they share that, on a CPU Python's lock.
-            batches = run_ahead(batches, decoder.first_tokens, first_heard, self._asked)
+        self._wanted.set()
+        first_ready = threading.Event()
+        batches = self._batches(decoder.first_tokens, first_ready)
         try:
             for tokens, last, t3_ms in batches:
                 if self._cancel.is_set():
@@ -205,20 +200,33 @@ class Stream:
                         d.is_last,
                     )
                     index += 1
-                    first_heard.set()
+                    first_ready.set()
                     for ready in self._released(chunk):
                         self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
                         self.stats.add(ready)
                         yield ready
-                        self._asked.set()
+                        self._wanted.set()
             self._remember_speed()
             if self._costs:
                 self._costs.voices.add(self.stats.voice)
         finally:
             batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
 
+    def _batches(self, first_tokens: int, first_ready: threading.Event) -> Generator[Batch, None, None]:
+        """T3's tokens, from a thread of its own where that helps.
+
+        On a CPU, two stages that both use all cores slow each other down: PyTorch keeps two pools of threads, and each
+        waits for the other at every operation. MPS crashes with two threads:
+        https://github.com/pytorch/pytorch/issues/197805
+        """
+        batches, device = self._source.batches(), self._model.device
+        if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
+            # T3 waits for the first chunk: running ahead would delay it, on a shared GPU or through Python's lock.
+            return run_ahead(batches, first_tokens, first_ready, self._wanted)
+        return batches
+
     def _released(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """The chunks that may be played now: this one, or with ``prebuffer`` those held back so far, or none yet."""
+        """The chunks to yield now: this one; with ``prebuffer``, none at first, then all that were held back."""
         if self._prebuffer is None:
             return [chunk]
         self._held.append(chunk)
@@ -228,11 +236,11 @@ class Stream:
         return [replace(waited, elapsed_ms=chunk.elapsed_ms) for waited in held]
 
     def _remember_speed(self) -> None:
-        """For the next utterance's prebuffer; and say so, once, where this machine cannot keep up."""
+        """Keep the speed for the next utterance's prebuffer, and warn once if it is slower than real time."""
         if self.stats.rtf and self.stats.rtf > 1 and not self.settings.prebuffer and not (self._model.rtf or 0) > 1:
             logger.warning(
-                "slower than real time (RTF %.2f): playback will have gaps; policy='cached', flow_steps=1 or a "
-                "shorter prompt_seconds are faster, prebuffer=True starts late enough to play through",
+                "slower than real time (RTF %.2f): playback will have gaps. policy='cached', flow_steps=1 or a "
+                "shorter prompt_seconds make it faster; prebuffer=True starts late enough to play without gaps",
                 self.stats.rtf,
             )
         self._model.rtf = self.stats.rtf
@@ -243,7 +251,7 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
 
     Args:
         model: From :func:`streamtts.load`.
-        text: What to say; long text is split at sentence ends and joined without a seam.
+        text: What to say. Long text is split at sentence ends and joined without a seam.
         voice: One of ``model.voices``.
         settings: Schedule, policy, sampling, seed.
 
@@ -255,15 +263,15 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
 
 
 def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> None:
-    """Speak something that nobody hears, so that the first sentence that is heard starts as early as any other.
+    """Speak a sentence and discard the audio, so that the first real one starts as early as any later one.
 
-    The first utterance of a voice computes what all of them share, and an adaptive schedule learns this machine's
-    speed. Does nothing where the model has spoken in this way before.
+    The first utterance of a voice computes what all later ones share, and teaches an adaptive schedule the speed of
+    this machine. Does nothing if the model has already spoken with this voice and these settings.
 
     Args:
         model: From :func:`streamtts.load`.
         voice: One of ``model.voices``.
-        settings: As the sentence will have them.
+        settings: Those of the utterances to come.
 
     Raises:
         StreamTTSError: As :func:`stream`.
@@ -276,7 +284,7 @@ def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None 
         first_chunk_tokens=6,
         tokens_per_chunk=10,
         max_tokens=_WARM_UP_TOKENS + settings.lookahead_tokens,
-        prebuffer=True,  # nobody listens, so nobody need be told that this one is slow
+        prebuffer=True,  # no warning that this one is slow
     )
     rtf = model.rtf
     stream(model, "Hello, how can I help you today?", voice, brief).collect()
@@ -291,21 +299,21 @@ def synthesize(
     *,
     tokens: Sequence[int] | None = None,
 ) -> Utterance:
-    """The same decoder given everything at once: full attention, no seams. The reference for every stream.
+    """Decode everything in one pass, with full attention and no seams: the reference for every stream.
 
     Args:
         model: From :func:`streamtts.load`.
         text: What to say; or
-        tokens: speech tokens to decode, such as ``stream.tokens``: same tokens, seed and voice give the same noise.
+        tokens: Speech tokens to decode, such as ``stream.tokens``. Same tokens, seed and voice give the same noise.
         voice: One of ``model.voices``.
-        settings: Sampling and seed; the chunk schedule and the context play no part.
+        settings: Sampling and seed; the chunk schedule and the context have no effect.
 
     Raises:
         ValueError: Neither or both of ``text`` and ``tokens`` were given.
         StreamTTSError: As :func:`stream`.
     """
     if (text is None) == (tokens is None):
-        raise ValueError("give either text or tokens")
+        raise ValueError("give either text or tokens, not both and not neither")
     if tokens is not None:
         return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=True).collect()
     return stream_text(model, str(text), voice, settings or Settings(), one_shot=True).collect()
@@ -314,16 +322,16 @@ def synthesize(
 def redecode(
     model: Model, tokens: Sequence[int], voice: str = DEFAULT_VOICE, settings: Settings | None = None
 ) -> Stream:
-    """Render the speech tokens of an earlier utterance again with other settings; T3 does not run.
+    """Decode the speech tokens of an earlier utterance again with other settings. T3 does not run.
 
     Raises:
-        StreamTTSError: ``bad_value`` when a token is not speech or there is none; ``voice_unknown``.
+        StreamTTSError: ``bad_value`` if there is no token or one is not speech; ``voice_unknown``.
     """
     return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=False)
 
 
 def stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
-    """What :func:`stream` and :func:`synthesize` share: a text as a stream, cut by the schedule or in one piece."""
+    """What :func:`stream` and :func:`synthesize` share: a text as a stream of scheduled chunks, or as one chunk."""
     limit = Limits().text_chars
     if not isinstance(text, str):
         raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")

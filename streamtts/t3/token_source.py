@@ -1,4 +1,4 @@
-"""The speech tokens of one utterance, as they come: every piece of its text in turn, each with its guard and pauses."""
+"""All speech tokens of one utterance: the pieces of its text in turn, each with its tail guard and its pauses."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ Batch = tuple[list[int], bool, float]  # tokens, whether they are the last, T3's
 
 
 class TokenSource:
-    """Speech tokens as they come, in batches; the last batch is marked.
+    """The speech tokens of one utterance in batches, the last of which is marked.
 
     Args:
-        tokens: The tokens but for the tail.
-        tail: Tokens known in advance to end the utterance, at least one.
-        text_chars: Length of the text they speak.
-        expected_tokens: How many there will be, about.
-        guards: Of the pieces of text begun so far.
+        tokens: All tokens but the tail.
+        tail: One or more tokens, known in advance, that end the utterance.
+        text_chars: Length of the text.
+        expected_tokens: Estimate of the number of tokens.
+        guards: Tail guards of the pieces begun so far; more may be added while tokens are read.
+
+    Attributes:
+        ms: Time spent on all tokens so far.
     """
 
     def __init__(
@@ -52,11 +55,11 @@ class TokenSource:
 
     @property
     def tail_dropped_tokens(self) -> int:
-        """How many tokens the guards dropped."""
+        """Number of tokens that the guards dropped."""
         return sum(guard.dropped for guard in self._guards)
 
     def batches(self) -> Generator[Batch, None, None]:
-        """Yields tokens, whether they are the last, and the time spent on all so far, which is in ``ms``, too.
+        """Yield tokens, whether they are the last, and the milliseconds spent on all so far.
 
         Raises:
             ModelFailed: T3 raised.
@@ -75,7 +78,7 @@ class TokenSource:
 
 
 def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> TokenSource:
-    """The tokens that speak a text. T3 runs when they are asked for.
+    """The tokens of a text. T3 runs only while they are read.
 
     Raises:
         StreamTTSError: As :func:`streamtts.text.split.script`.
@@ -115,16 +118,16 @@ def _speak(
 def run_ahead(
     batches: Generator[Batch, None, None],
     first: int,
-    first_heard: threading.Event,
-    asked: threading.Event,
+    first_ready: threading.Event,
+    wanted: threading.Event,
 ) -> Generator[Batch, None, None]:
-    """Run a token source in a thread of its own, a bounded queue ahead of the decoder.
+    """Read batches in a thread of its own, at most ``_QUEUE_TOKENS`` ahead of the caller.
 
     Args:
-        batches: The source.
-        first: After so many tokens it waits for ``first_heard``; 0: it does not wait.
-        first_heard: Set when the first chunk is ready.
-        asked: While it is unset no token is made.
+        batches: From :meth:`TokenSource.batches`.
+        first: After this many batches the thread waits for ``first_ready``; 0: it does not wait.
+        first_ready: Set when the first chunk is ready.
+        wanted: While unset, the thread waits.
     """
     ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
     stop = threading.Event()
@@ -138,7 +141,7 @@ def run_ahead(
         try:
             for n, batch in enumerate(batches, start=1):
                 put(batch)
-                for go in (first_heard, asked) if n == first else (asked,):
+                for go in (first_ready, wanted) if n == first else (wanted,):
                     while not go.wait(0.1) and not stop.is_set():
                         pass
                 if stop.is_set():
@@ -157,7 +160,7 @@ def run_ahead(
             last = item[1]
             yield item
     finally:
-        for event in (stop, first_heard, asked):
+        for event in (stop, first_ready, wanted):
             event.set()
         thread.join()
         batches.close()
