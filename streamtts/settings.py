@@ -1,4 +1,4 @@
-"""Settings of one utterance: fields, units, ranges, and the one place where they are validated."""
+"""Settings of one utterance: their units and ranges, and the only place where they are checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from .errors import StreamTTSError
 
-# The model family's clock. Everything else is derived from it.
+# Rates of the model family; all other lengths follow from them.
 SAMPLE_RATE = 24_000  # Hz
 TOKEN_RATE = 25  # speech tokens per second: one token is 40 ms
 FRAMES_PER_TOKEN = 2  # mel frames per token: one frame is 20 ms
@@ -24,7 +24,7 @@ CrossfadeShape = Literal["linear", "equal_power", "hann"]
 
 
 def _number(default: Any, low: float, high: float, unit: str, help: str, step: float = 1) -> Any:
-    """A dataclass field that knows its range, so that sliders, JSON and errors all read the same one."""
+    """A dataclass field with its range in the metadata, from which sliders, JSON schema and errors read it."""
     return field(default=default, metadata={"low": low, "high": high, "unit": unit, "help": help, "step": step})
 
 
@@ -36,12 +36,12 @@ def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
 class Settings:
     """How one utterance is generated, decoded and cut into chunks.
 
-    The same names are used in Python, by the sliders, on the command line and in the JSON of the server.
-    A sampling field left at ``None`` takes the checkpoint's own default.
+    The same names are used in Python, for the sliders, on the command line and in the server's JSON.
+    A sampling field that is ``None`` takes the checkpoint's own default.
 
     Raises:
-        StreamTTSError: ``bad_value`` when a field is out of range or of the wrong type; ``field`` and ``allowed``
-            say which and what.
+        StreamTTSError: ``bad_value`` if a field is out of range or of the wrong type. Its ``field`` names the field,
+            its ``allowed`` the allowed values.
     """
 
     # Chunk schedule, in speech tokens of 40 ms: first, then tokens_per_chunk growing by chunk_growth up to the cap.
@@ -90,7 +90,7 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from JSON or TOML values. Unknown names are refused.
+        """Settings from JSON or TOML values.
 
         Raises:
             StreamTTSError: ``bad_value`` for an unknown name or a value out of range.
@@ -98,7 +98,7 @@ class Settings:
         return cls().replace(**values)
 
     def replace(self, **changes: Any) -> Settings:
-        """A copy with some fields changed, validated again."""
+        """A copy with some fields changed, and checked again."""
         names = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in names:
@@ -111,7 +111,7 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name, ready for JSON."""
+        """All fields by name, as JSON values."""
         return dataclasses.asdict(self)
 
     @property
@@ -126,12 +126,12 @@ class Settings:
 
     @property
     def window_lookahead_tokens(self) -> int:
-        """Tokens after a chunk that policy ``window`` renders with it: the lookahead, or what the crossfade needs."""
+        """Tokens that policy ``window`` decodes after a chunk: the lookahead, or more if the crossfade needs more."""
         return max(self.lookahead_tokens, math.ceil(self.crossfade_frames / FRAMES_PER_TOKEN))
 
 
 def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
-    """The value in the field's own type, or the error that names the field and what it may hold."""
+    """The value in the field's own type; raises the error that names the field and its allowed values."""
     meta, kind = f.metadata, str(f.type)
     if "choices" in meta:
         if value not in meta["choices"]:
