@@ -1,7 +1,7 @@
-"""Speech tokens in, finished audio chunks out: where streaming lives.
+"""The decoder of one utterance: speech tokens in, finished audio chunks out.
 
-A decoder is made per utterance. Noise, phase, context and the held-back tail are in this one object; cancelling is
-dropping it. It is pure computation: no threads, no clock but the stage timings it reports.
+One object holds all state of the utterance: noise, phase, context and audio that is not finished. To cancel, drop it.
+It starts no thread, and reads the clock only to report the time of each stage.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from ..loader import Model
     from ..voice.conditionals import Voice
 
-_TAKE_OVER = 240  # samples over which the vocoder takes over from its copy: 10 ms
+_TAKE_OVER = 240  # samples of the crossfade from the vocoder's copy to the vocoder: 10 ms
 STAGES = ("s3gen", "hift", "watermark")  # tokens to mel, mel to samples, samples to marked samples
 
 
 @dataclass
 class Decoded:
-    """Audio of whole tokens that will not change any more.
+    """Finished audio of whole tokens.
 
     Attributes:
         samples: float32 (960 * tokens,).
-        tokens: Range (start, stop) of the speech tokens heard in it.
-        seams: Absolute sample positions in it at which one decoder pass took over from another.
-        stage_ms: Time spent on it by stage, see ``STAGES``.
-        is_last: The utterance ends with it.
+        tokens: Range (start, stop) of the speech tokens in it.
+        seams: Absolute sample positions in it where one decoder pass took over from another.
+        stage_ms: Time spent on it in each of ``STAGES``.
+        is_last: Whether the utterance ends with it.
     """
 
     samples: Samples
@@ -54,28 +54,28 @@ class Decoded:
 
 
 class Decoder:
-    """Feeds tokens to a policy, marks what comes back, and cuts it into chunks on token boundaries.
+    """Decodes tokens by the policy of the settings, adds the watermark, and cuts the audio into chunks of whole tokens.
 
     Args:
-        model: The loaded checkpoint; shared, never written to.
+        model: The loaded checkpoint; shared, never changed.
         voice: The voice.
         settings: Schedule, policy, context, crossfade, watermark, seed.
-        one_shot: Ignore the schedule and decode everything at the end, in one pass: the reference for null tests.
-        costs: What earlier utterances took, for an adaptive schedule; added to.
+        one_shot: Ignore the schedule and decode everything at the end in one pass: the reference for comparisons.
+        costs: Measured costs of earlier utterances, for an adaptive schedule; this utterance adds its own.
     """
 
     def __init__(
         self, model: Model, voice: Voice, settings: Settings, one_shot: bool = False, costs: Costs | None = None
     ) -> None:
         self.tokens: list[int] = []
-        self._done = 0  # tokens handed out as audio
+        self._done = 0  # tokens whose audio was yielded
         voice = voice.cut(settings.prompt_seconds)
         isolated = settings.policy == "none" and not one_shot
         self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, one_shot)
         self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None
         mark = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0
         self._reach = replace(self._policy.reach, mark=mark)
-        self._pending = torch.zeros(0)  # finished audio past the last token boundary handed out
+        self._pending = torch.zeros(0)  # finished audio after the last chunk
         self._seams: list[int] = []
         self._pace = Pace(settings, self._reach, costs or Costs())
         self._chunks: Iterator[Chunk | None] = iter(())
@@ -86,16 +86,16 @@ class Decoder:
 
     @property
     def first_tokens(self) -> int:
-        """Tokens that the first chunk waits for; 0 where there is one chunk only."""
+        """Tokens that the first chunk needs; 0 if there is only one chunk."""
         return self._next[0] + self._reach.needs(self._next[1]) if self._next else 0
 
     def feed(self, tokens: Iterable[int], last: bool = False, t3_ms: float = 0.0) -> Iterator[Decoded]:
-        """Take tokens; yield every chunk that they complete.
+        """Add tokens and yield every chunk that they complete.
 
         Args:
             tokens: The next speech tokens, ids below 6561.
-            last: No token follows: the rest is flushed.
-            t3_ms: What all tokens so far cost; an adaptive schedule reckons with it.
+            last: No token follows, so the rest is decoded as well.
+            t3_ms: Time that T3 spent on all tokens so far, for an adaptive schedule.
 
         Raises:
             ModelFailed: S3Gen, HiFT or the watermarker raised.
@@ -138,12 +138,12 @@ class Decoder:
 
 
 class _Continuous:
-    """One mel decoder and one vocoder run through the whole utterance (policies ``window`` and ``cached``).
+    """Policies ``window`` and ``cached``: one mel decoder and one vocoder for the whole utterance.
 
-    HiFT's reach to the right would delay the first sound (Turbo: 400 ms), though its far end hardly matters. So a copy
-    of the vocoder makes the first chunk of ``vocoder_lookahead_tokens`` of real mel and the last frame held beyond
-    them, and where the schedule asks for it a few more chunks; then the vocoder itself takes over with a short fade,
-    and waits for what it sees.
+    HiFT needs later mel to make a sample (Turbo: 400 ms), and to wait for all of it would delay the first sound, though
+    the farthest of it hardly matters. So a copy of the vocoder makes the first chunk, and a few more if the schedule
+    asks for it: it gets ``vocoder_lookahead_tokens`` of real mel, and then its last frame repeated. This is called
+    guessing. Later the vocoder itself takes over with a short crossfade, and waits for all the mel it needs.
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
@@ -158,17 +158,17 @@ class _Continuous:
             lookahead=min(settings.vocoder_lookahead_tokens, lag),
             context=settings.left_context_tokens if policy is WindowDecoder else 0,
         )
-        self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it cuts a 40 ms hole
-        self.vocoded = self.done = 0  # samples that came from the vocoder, that were handed out
-        self.guess = torch.zeros(0)  # of the samples after ``done``, by the copy
-        self.waiting: torch.Tensor | None = None  # mel that only the copy has vocoded
+        self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it would cut a 40 ms hole
+        self.vocoded = self.done = 0  # samples made by the vocoder itself, samples returned
+        self.guess = torch.zeros(0)  # samples after ``done`` made by the copy, to fade from
+        self.waiting: torch.Tensor | None = None  # mel that only the copy has seen
 
     def decode(
         self, tokens: list[int], stop: int, guess: bool, last: bool, marks: list[float]
     ) -> tuple[torch.Tensor, list[int]]:
-        """Audio up to token ``stop`` or a little past it, and the seams where this pass takes over.
+        """Audio up to token ``stop`` or a little past it, and the positions where this pass takes over.
 
-        Mel is rendered further than that, since HiFT looks ahead: as far as it sees, or less if it is to guess.
+        Mel is decoded further than that, as far as HiFT looks ahead, or less far if it guesses.
         """
         mel_stop = stop if last else stop + self.reach.mel(guess)
         mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.reach.hold_back], mel_stop)
@@ -184,7 +184,7 @@ class _Continuous:
         return audio, sorted(seams)
 
     def _vocode(self, mel: torch.Tensor, stop: int, guess: bool, last: bool) -> torch.Tensor:
-        """Mel (1, 80, n) -> the samples from ``done`` on: to ``stop`` where some are guessed, else all there are."""
+        """Mel (1, 80, n) -> the samples from ``done`` on: up to ``stop`` if guessed, else all that are finished."""
         begin = self.vocoded
         mel = mel if self.waiting is None else torch.cat([self.waiting, mel], dim=2)
         if guess:
@@ -206,23 +206,23 @@ class _Continuous:
 
 
 def isolated_mel(s3gen: Any, voice: Voice, tokens: list[int], settings: Settings, index: int) -> torch.Tensor:
-    """Mel (1, 80, 2n) of the ``index``-th chunk under policy ``none``: decoded alone, with noise of its own."""
+    """Mel (1, 80, 2n) of the ``index``-th chunk with policy ``none``: decoded alone, with its own noise."""
     frames = voice.prompt_mel.shape[1] + len(tokens) * FRAMES_PER_TOKEN
     noise = NoiseTape(settings.seed, 1000 + index, channels=80).window(0, frames)
     return decode_tokens(s3gen, voice, tokens, noise, settings.flow_steps)
 
 
 def isolated_audio(s3gen: Any, mel: torch.Tensor, settings: Settings, index: int) -> torch.Tensor:
-    """Samples (960n,) of that chunk: vocoded alone, with a source phase of its own."""
+    """Samples (960n,) of that chunk: vocoded alone, with its own source phase."""
     seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1)[0])
     return HiftStream(s3gen.mel2wav, seed).push(mel, last=True)
 
 
 class _Isolated:
-    """Policy ``none``: every chunk decoded alone by the whole stock chain, as the prototype did. It clicks.
+    """Policy ``none``: every chunk is decoded alone by the stock classes, as the prototype did. It clicks.
 
-    With a crossfade, each chunk is rendered a little further and the overlap is added to the next one's head: the
-    experiment that the prototype proposed first. Without one, each chunk starts with stock ``trim_fade``.
+    With a crossfade, each chunk is decoded a little further and blended into the next one, which is what the prototype
+    proposed first. Without one, each chunk starts with stock ``trim_fade``.
     """
 
     def __init__(self, model: Model, voice: Voice, settings: Settings) -> None:
@@ -236,7 +236,7 @@ class _Isolated:
     def decode(
         self, tokens: list[int], stop: int, guess: bool, last: bool, marks: list[float]
     ) -> tuple[torch.Tensor, list[int]]:
-        """Audio of the tokens up to ``stop``, with noise and phase of this chunk's own."""
+        """Audio of the tokens up to ``stop``, with this chunk's own noise and phase."""
         own = tokens[self.start : stop if last else stop + self.reach.hold_back]
         mel = isolated_mel(self.model.tts.s3gen, self.voice, own, self.settings, self.index)
         self.model.synchronise()

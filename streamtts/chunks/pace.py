@@ -1,4 +1,4 @@
-"""What an utterance's next chunk will take on this machine, and how long it may be so that playback has no gap."""
+"""How long the next chunk may be so that playback has no gap, by the measured costs of this machine."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass, replace
 
 from ..settings import MS_PER_TOKEN, Settings
 
-# Share of the player's buffer that the next chunk may use up, and of the time in which one is played that the next one
-# may take: usually, and where a machine would else be too slow.
+# Share of the audio in the player's buffer, or of the length of a chunk, that making the next chunk may take: usually,
+# and on a machine that would otherwise be too slow.
 _SAFETY, _BARELY = 0.9, 0.97
-_FIXED_SHARE = 0.6  # of what a piece of work takes, assumed until two lengths were measured
-_REMEMBERED, _ALIKE = 12, 3  # measurements, and of them of one length
-_HARDLY_MORE = 1.1  # times the least cost for its length
-_STEPS = 20  # chunks that are thought of in advance
+_FIXED_SHARE = 0.6  # fixed part of a cost, assumed until two lengths have been measured
+_KEPT, _KEPT_ALIKE = 12, 3  # measurements that are kept: in all, and of one length
+_NEARLY_CHEAPEST = 1.1  # cost per token relative to the cheapest length
+_STEPS = 20  # chunks that are planned ahead
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How far, in tokens, the stages look beyond the end of a chunk.
+    """What the stages need beyond the end of a chunk, in tokens.
 
     Attributes:
-        hold_back: Tokens after what S3Gen renders that it must have seen.
+        hold_back: Tokens that S3Gen must have after those that it decodes.
         lag: Mel after a chunk that HiFT waits for.
-        lookahead: The same where it guesses the rest of its lag.
+        lookahead: The same if it guesses the rest of its lag.
         mark: Audio after a chunk that the watermark waits for.
-        context: Tokens that S3Gen renders again with every chunk.
+        context: Tokens that S3Gen decodes again with every chunk.
     """
 
     hold_back: int
@@ -38,11 +38,11 @@ class Reach:
 
     @property
     def guesses(self) -> bool:
-        """Whether there is anything to guess."""
+        """Whether HiFT can guess, that is, needs less than its full lag."""
         return self.lookahead < self.lag
 
     def mel(self, guess: bool) -> int:
-        """Mel that must have been rendered after a chunk."""
+        """Mel that must be decoded after a chunk."""
         return self.mark + (self.lookahead if guess else self.lag)
 
     def needs(self, guess: bool) -> int:
@@ -51,27 +51,27 @@ class Reach:
 
 
 class Line:
-    """What a stage takes for n tokens, in milliseconds: a fixed part and a part per token, by the last measurements.
+    """Time of a stage for n tokens, in milliseconds: a fixed part plus a part per token, fitted to measurements.
 
-    Least squares of the relative error, so that what was disturbed, or first in its process, counts little; then so
-    much more that three in four of the measurements were within it.
+    The fit is least squares of the relative error, so that a slow outlier counts little. It is then scaled up until
+    three in four of the measurements lie at or below it.
     """
 
     def __init__(self) -> None:
-        # Both are replaced, never changed: other threads' streams read and add, too.
+        # Both are replaced, never changed in place: streams in other threads use them as well.
         self._points: tuple[tuple[int, float], ...] = ()
         self._fit = 0.0, 0.0  # the fixed part, and the part per token
 
     def ms(self, tokens: int) -> float:
-        """What so many tokens take."""
+        """Expected time for some tokens."""
         fixed, per_token = self._fit
         return fixed + per_token * tokens
 
     def add(self, tokens: int, ms: float) -> None:
-        """Count a measurement."""
+        """Add a measurement."""
         others, alike = ([p for p in self._points if (p[0] == tokens) is same] for same in (False, True))
-        # An hour of chunks of one length does not make it forget what shorter ones take.
-        points = self._points = (*others, *alike[-_ALIKE + 1 :], (tokens, ms))[-_REMEMBERED:]
+        # However many chunks of one length come, measurements of other lengths are kept.
+        points = self._points = (*others, *alike[-_KEPT_ALIKE + 1 :], (tokens, ms))[-_KEPT:]
         weights = [1 / max(cost, 1e-3) ** 2 for _, cost in points]
 
         def mean(values: Iterable[float]) -> float:
@@ -92,12 +92,12 @@ def _three_in_four(values: Sequence[float]) -> float:
 
 
 class Costs:
-    """What this machine takes for a checkpoint and a way to decode it; kept from one utterance to the next.
+    """Measured costs of a checkpoint with some settings on this machine, kept from one utterance to the next.
 
     Attributes:
-        mel: S3Gen, by the tokens that it renders.
-        vocoder: HiFT and the watermark, by the tokens of mel that HiFT goes over.
-        voices: Names of those that have spoken in this way.
+        mel: S3Gen's, by the tokens that it decodes.
+        vocoder: HiFT's and the watermark's, by the tokens of mel that HiFT processes.
+        voices: Names of the voices that have spoken with these settings.
     """
 
     def __init__(self) -> None:
@@ -107,22 +107,22 @@ class Costs:
 
     @property
     def known(self) -> bool:
-        """Whether a whole chunk after a first one was measured."""
+        """Whether a chunk other than a first one has been measured."""
         return bool(self._token_ms)
 
     def t3(self, tokens: int, ms: float) -> None:
-        """Count the tokens of a chunk, not a first one, before which T3 reads the text."""
+        """Add T3's time for the tokens of a chunk. Leave out the first chunk, for which T3 also reads the text."""
         if tokens:
-            self._token_ms = (*self._token_ms, ms / tokens)[-_REMEMBERED:]
+            self._token_ms = (*self._token_ms, ms / tokens)[-_KEPT:]
 
     def token_ms(self, so_far: float) -> float:
-        """T3's time for a token, as three in four were within it; ``so_far`` where none was counted."""
+        """T3's time per token, which three in four measurements do not exceed; ``so_far`` if there are none."""
         return _three_in_four(self._token_ms) if self._token_ms else so_far
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where an utterance is: tokens handed out, arrived, rendered as mel, gone over by HiFT for good; the buffer."""
+class _Progress:
+    """State of an utterance: tokens yielded, arrived, decoded to mel, and finished by HiFT; the player's buffer."""
 
     done: int = 0
     arrived: int = 0
@@ -132,13 +132,13 @@ class _Place:
 
 
 class Pace:
-    """How an utterance goes on, and what its next chunk will take.
+    """Chooses the length of each chunk of one utterance.
 
     Args:
-        settings: Sizes of the first chunk, of the second while nothing is known, and of the longest.
-        reach: Of the stages.
-        costs: Of earlier utterances; added to.
-        clock: Seconds; another one for tests.
+        settings: Lengths of the shortest first chunk, of the second while costs are unknown, and of the longest.
+        reach: What the stages need beyond a chunk.
+        costs: Measured costs of earlier utterances; those of this one are added.
+        clock: Returns seconds; tests give their own.
     """
 
     def __init__(
@@ -146,36 +146,31 @@ class Pace:
     ) -> None:
         self.settings, self.reach, self.costs, self.clock = settings, reach, costs, clock
         self._sizes = range(1, settings.longest_chunk_tokens + 1)
-        self._here = _Place()
+        self._here = _Progress()
         self._t3_ms = self._t3_counted = 0.0
         self._tokens_counted = 0
-        self._dry_at = 0.0  # when a player that started at the first chunk has played all there is
-        self.guessing = reach.guesses  # HiFT still is a copy; once it has waited it will go on to
+        self._buffer_ends = 0.0  # when a player that started at the first chunk has played all audio
+        self.guessing = reach.guesses  # whether a copy of HiFT may still guess; once HiFT has waited, it always waits
 
     def tokens(self, arrived: int, t3_ms: float) -> None:
-        """How many tokens there are now, and what T3 spent on them."""
+        """Note how many tokens there are now, and T3's time for all of them."""
         self._here, self._t3_ms = replace(self._here, arrived=arrived), t3_ms
 
     def chunk(self, tokens: int, guess: bool, mel_ms: float, vocoder_ms: float) -> None:
-        """A chunk was decoded and is handed out now."""
+        """Note that a chunk is decoded and yielded now, and what it cost."""
         mel, vocoder, place = self._work(self._here, tokens, guess)
         self.costs.mel.add(mel, mel_ms)
         self.costs.vocoder.add(vocoder, vocoder_ms)
         if self._here.done:
             self.costs.t3(place.arrived - self._tokens_counted, self._t3_ms - self._t3_counted)
         self._tokens_counted, self._t3_counted = place.arrived, self._t3_ms
-        self._dry_at = max(self.clock(), self._dry_at) + tokens * MS_PER_TOKEN / 1e3
+        self._buffer_ends = max(self.clock(), self._buffer_ends) + tokens * MS_PER_TOKEN / 1e3
         self._here, self.guessing = place, self.guessing and guess
 
-    @property
-    def buffered_ms(self) -> float:
-        """Audio that a player which started at the first chunk still has."""
-        return max(0.0, self._dry_at - self.clock()) * 1e3
-
     def first(self) -> int:
-        """Tokens of the shortest first chunk after which a player need never wait, from ``first_chunk_tokens`` on.
+        """Length of the first chunk: the shortest, from ``first_chunk_tokens`` up, after which playback has no gap.
 
-        That many where the costs are not known, or no length will do.
+        It is ``first_chunk_tokens`` if the costs are not known or no length is enough.
         """
         least = self.settings.first_chunk_tokens
         if not self.costs.known:
@@ -183,14 +178,14 @@ class Pace:
         return self._shortest(self._sizes[least - 1 :], self._here, self.guessing) or least
 
     def next(self) -> tuple[int, bool]:
-        """Tokens of the next chunk, and whether to guess.
+        """Length of the next chunk in tokens, and whether HiFT guesses.
 
-        The longest that is ready before the buffer runs dry: few long chunks cost less and have fewer seams. Where
-        a gap must come, sooner or later, the one after the shortest gap that no other gap need follow; where others
-        must, the shortest that hardly costs more for its length than the longest does, or ``tokens_per_chunk`` while
-        only a first chunk was measured.
+        It is the longest that is ready before the buffer is empty: a few long chunks cost less and have fewer seams.
+        If a gap cannot be avoided, it is the one with the shortest gap after which no other gap is needed. If there is
+        none, it is the shortest whose cost per token is close to the lowest; or ``tokens_per_chunk`` while only a first
+        chunk has been measured.
         """
-        here = replace(self._here, buffer_ms=self.buffered_ms)
+        here = replace(self._here, buffer_ms=max(0.0, self._buffer_ends - self.clock()) * 1e3)
         found = self._in_time(here, self.guessing)
         if found and self._plays_on(here, self.guessing, share=1.0):
             return found
@@ -204,10 +199,10 @@ class Pace:
         if late:
             return min(late)[1:]
         each = [self._steady_ms(n) / n for n in self._sizes]
-        return next(n for n, ms in zip(self._sizes, each, strict=True) if ms <= _HARDLY_MORE * min(each)), False
+        return next(n for n, ms in zip(self._sizes, each, strict=True) if ms <= _NEARLY_CHEAPEST * min(each)), False
 
-    def _shortest(self, sizes: range, place: _Place, guess: bool) -> int | None:
-        """The smallest of some sizes of a chunk that leaves a silent player with enough to play on; None: none does."""
+    def _shortest(self, sizes: range, place: _Progress, guess: bool) -> int | None:
+        """The smallest of these sizes after which playback, starting with this chunk, has no gap; None: no size is."""
         for share in (_SAFETY, _BARELY):
 
             def plays_on(tokens: int, share: float = share) -> bool:
@@ -219,11 +214,11 @@ class Pace:
                 return sizes[i]
         return None
 
-    def _in_time(self, place: _Place, guessing: bool, share: float = _SAFETY) -> tuple[int, bool] | None:
-        """The longest chunk that the buffer allows, and whether it is guessed; None: there is none.
+    def _in_time(self, place: _Progress, guessing: bool, share: float = _SAFETY) -> tuple[int, bool] | None:
+        """The longest chunk that is ready in time, and whether HiFT guesses; None: there is none.
 
-        Guessing gives longer ones at first, but HiFT goes over the same mel again and again. So it ends as soon as
-        chunks that wait can go on from here, each in time.
+        Guessing allows longer chunks at first, but HiFT processes the same mel again for each of them. So it ends as
+        soon as chunks without guessing can all be ready in time.
         """
         waits = self._longest(place, False, share)
         if not guessing or self._waits_on(place, waits, share):
@@ -232,21 +227,21 @@ class Pace:
         best = max((guessed, True), (waits, False))
         return best if best[0] else None
 
-    def _waits_on(self, place: _Place, tokens: int, share: float) -> bool:
-        """Whether a chunk that waits, and others after it that do, lead to some that keep up."""
+    def _waits_on(self, place: _Progress, tokens: int, share: float) -> bool:
+        """Whether chunks without guessing, from this one on, are ready in time until they keep up with playback."""
         for _ in range(_STEPS):
-            if not tokens or self._keeps_up(tokens, share):
+            if not tokens or self._steady_ms(tokens) <= share * tokens * MS_PER_TOKEN:
                 return tokens > 0
-            place = self._heard(place, tokens, guess=False)
+            place = self._after_in_time(place, tokens, guess=False)
             tokens = self._longest(place, False, share)
         return False
 
-    def _longest(self, place: _Place, guess: bool, share: float) -> int:
-        """Tokens of the longest chunk that is ready before some share of the buffer is played; 0: there is none."""
+    def _longest(self, place: _Progress, guess: bool, share: float) -> int:
+        """Length of the longest chunk that is ready before this share of the buffer is played; 0: there is none."""
         return bisect_right(self._sizes, share * place.buffer_ms, key=lambda n: self._after(place, n, guess)[0])
 
-    def _plays_on(self, place: _Place, guessing: bool, share: float = _SAFETY) -> bool:
-        """Whether chunks that use up some share of the buffer at most lead from here to some that keep up."""
+    def _plays_on(self, place: _Progress, guessing: bool, share: float = _SAFETY) -> bool:
+        """Whether chunks are ready in time from here on, using at most this share of the buffer each."""
         for _ in range(_STEPS):
             found = self._in_time(place, guessing, share)
             if not found:
@@ -254,20 +249,16 @@ class Pace:
             tokens, guess = found
             if not guess:
                 return self._waits_on(place, tokens, share)
-            place = self._heard(place, tokens, guess)
+            place = self._after_in_time(place, tokens, guess)
         return False
 
-    def _heard(self, place: _Place, tokens: int, guess: bool) -> _Place:
-        """Where the utterance is when a chunk has come in time."""
+    def _after_in_time(self, place: _Progress, tokens: int, guess: bool) -> _Progress:
+        """State of the utterance after a chunk that was ready in time."""
         ms, after = self._after(place, tokens, guess)
         return replace(after, buffer_ms=place.buffer_ms - ms + tokens * MS_PER_TOKEN)
 
-    def _keeps_up(self, tokens: int, share: float) -> bool:
-        """Whether another chunk of its length is made in some share of the time that a chunk is played."""
-        return tokens > 0 and self._steady_ms(tokens) <= share * tokens * MS_PER_TOKEN
-
     def _steady_ms(self, tokens: int) -> float:
-        """What a chunk takes after others of its length, once HiFT has waited."""
+        """Time of one chunk in a row of equal ones, without guessing."""
         mel_ms, vocoder_ms = self.costs.mel.ms(tokens + self.reach.context), self.costs.vocoder.ms(tokens)
         return self._token_ms * tokens + mel_ms + vocoder_ms
 
@@ -275,18 +266,18 @@ class Pace:
     def _token_ms(self) -> float:
         return self.costs.token_ms(self._t3_ms / max(1, self._here.arrived))
 
-    def _after(self, place: _Place, tokens: int, guess: bool) -> tuple[float, _Place]:
-        """Milliseconds until the next chunk is decoded, and where the utterance is then."""
+    def _after(self, place: _Progress, tokens: int, guess: bool) -> tuple[float, _Progress]:
+        """Milliseconds until a next chunk of this length is decoded, and the state of the utterance then."""
         mel, vocoder, after = self._work(place, tokens, guess)
         t3_ms = (after.arrived - place.arrived) * self._token_ms
         return t3_ms + self.costs.mel.ms(mel) + self.costs.vocoder.ms(vocoder), after
 
-    def _work(self, place: _Place, tokens: int, guess: bool) -> tuple[int, int, _Place]:
-        """Of a chunk: tokens for S3Gen, tokens for HiFT, and where the utterance is after it."""
+    def _work(self, place: _Progress, tokens: int, guess: bool) -> tuple[int, int, _Progress]:
+        """Work for a chunk: tokens for S3Gen, tokens for HiFT, and the state of the utterance after it."""
         done = place.done + tokens
         rendered = done + self.reach.mel(guess)
         beyond = self.reach.lag - self.reach.lookahead if guess else 0
-        after = _Place(
+        after = _Progress(
             done=done,
             arrived=max(place.arrived, done + self.reach.needs(guess)),
             rendered=rendered,

@@ -1,4 +1,4 @@
-"""Arithmetic of a player that listens while audio is still arriving. Pure: the clock is the caller's."""
+"""What a player that starts at the first chunk would do: its buffer and its gaps. The caller gives the time."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from ..settings import SAMPLE_RATE
 
 
 class PlaybackMeter:
-    """What a player would suffer that starts at the first frame and never waits longer than it must.
+    """Gaps and buffer of a player that starts with the first frame and plays each frame as soon as it can.
 
-    The clock is the caller's: any milliseconds that do not run backwards.
+    Times are milliseconds from any starting point.
     """
 
     def __init__(self) -> None:
-        self.first_ms: float | None = None  # when the first frame was there
+        self.first_ms: float | None = None  # when the first frame arrived
         self.last_ms: float | None = None
         self.frames = 0
         self.samples = 0
         self._worst_ms = 0.0
 
     def frame(self, now_ms: float, samples: int) -> None:
-        """Count a frame of ``samples`` that is there at ``now_ms``."""
+        """Count a frame of ``samples`` that arrives at ``now_ms``."""
         if self.first_ms is None:
             self.first_ms = now_ms
         else:
@@ -35,9 +35,9 @@ class PlaybackMeter:
 
     @property
     def max_underrun_ms(self) -> float | None:
-        """Largest shortfall; ``None`` when fewer than two frames say nothing about it."""
+        """The longest time that gapless playback would have to wait for a frame; None for fewer than two frames."""
         return self._worst_ms if self.frames > 1 else None
 
     def ahead_ms(self, now_ms: float) -> float:
-        """Audio a listener still has to hear at ``now_ms``; negative when it ran dry."""
+        """Audio that is not yet played at ``now_ms``; negative if the player has to wait."""
         return self.audio_ms - (now_ms - self.first_ms) if self.first_ms is not None else 0.0

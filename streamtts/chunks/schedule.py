@@ -1,4 +1,4 @@
-"""The chunk schedule: where one chunk ends and the next begins, fixed in advance or fitted to this machine."""
+"""The chunk schedule: how long each chunk is, fixed in advance or adapted to this machine's speed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from ..settings import MS_PER_TOKEN, Settings
 from .pace import Pace, Reach
 
-Chunk = tuple[int, bool]  # where it ends, in tokens; whether the vocoder guesses past its lookahead
+Chunk = tuple[int, bool]  # token where it ends; whether the vocoder guesses the mel beyond its lookahead
 
 
 def chunk_stops(settings: Settings) -> Iterator[int]:
-    """The fixed schedule: cumulative token counts at which audio is handed out.
+    """Ends of the chunks of the fixed schedule, in tokens from the start of the utterance.
 
-    ``first_chunk_tokens``, then ``tokens_per_chunk`` growing by ``chunk_growth`` up to ``max_chunk_tokens`` (or to
-    ``tokens_per_chunk`` where that is the larger).
+    The first chunk has ``first_chunk_tokens``. The second has ``tokens_per_chunk``, and later ones grow by
+    ``chunk_growth`` up to ``settings.longest_chunk_tokens``.
     """
     stop, size = settings.first_chunk_tokens, float(settings.tokens_per_chunk)
     cap = settings.longest_chunk_tokens
@@ -25,16 +25,16 @@ def chunk_stops(settings: Settings) -> Iterator[int]:
 
 
 def fixed_chunks(settings: Settings, reach: Reach) -> Iterator[Chunk]:
-    """The fixed schedule: the vocoder guesses after the first chunk alone."""
+    """The fixed schedule; the vocoder guesses in the first chunk only."""
     return ((stop, i == 0 and reach.guesses) for i, stop in enumerate(chunk_stops(settings)))
 
 
 def adaptive_chunks(pace: Pace) -> Iterator[Chunk]:
-    """A schedule that starts as early and grows as fast as the player's buffer allows, and no faster.
+    """A schedule that starts as early and grows as fast as it can without a gap in playback.
 
-    A long chunk that comes too late is heard as a gap, and a first chunk that is too short leaves no time for a
-    second. So the first one is the shortest, from ``first_chunk_tokens`` on, that by the costs of earlier utterances
-    lets all others come in time, and each of those is the longest that does.
+    A long chunk that is ready too late causes a gap, and a first chunk that is too short leaves no time to make the
+    second. So the first chunk is the shortest, from ``first_chunk_tokens`` up, after which all others are ready in
+    time, by the costs of earlier utterances. Each later chunk is the longest that is ready in time.
     """
     stop = pace.first()
     yield stop, pace.guessing
@@ -45,23 +45,23 @@ def adaptive_chunks(pace: Pace) -> Iterator[Chunk]:
 
 
 class Prebuffer:
-    """Holds audio back until a machine slower than real time can play the rest without a gap.
+    """On a machine slower than real time, delays playback until the rest can play without a gap.
 
-    At a real-time factor r > 1 speech of N tokens plays through if it starts when the missing tokens take, r times
-    their length, no longer than what is played before the last chunk. N is an estimate from the text's length.
+    At a real-time factor r > 1 the missing tokens take r times their length to make. Playback may start when that is
+    no longer than the audio before the last chunk.
 
     Args:
-        expected_tokens: N.
-        rtf: Real-time factor of the utterance before; None: not known yet.
+        expected_tokens: Estimated length of the whole utterance.
+        rtf: Real-time factor of the previous utterance; None if not known.
     """
 
     def __init__(self, expected_tokens: int, rtf: float | None) -> None:
         self.expected, self.rtf = expected_tokens, rtf
-        self._first: tuple[float, int] | None = None  # when the first chunk was ready (ms), its last token
+        self._first: tuple[float, int] | None = None  # when the first chunk was ready (ms), the token where it ends
         self._before = 0  # tokens before the latest chunk
 
     def may_start(self, elapsed_ms: float, tokens: int, is_last: bool) -> bool:
-        """Whether playback may start with what is there: ``tokens`` of audio after ``elapsed_ms``."""
+        """Whether playback may start now, ``elapsed_ms`` after the start, with ``tokens`` of audio ready."""
         if self._first is None:
             self._first = elapsed_ms, tokens
         elif tokens > self._first[1]:

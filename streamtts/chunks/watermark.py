@@ -1,11 +1,11 @@
-"""Resemble's PerTh watermark, put into a stream without seams.
+"""Resemble's PerTh watermark, added to a stream without seams.
 
 Stock ``PerthImplicitWatermarker.apply_watermark`` marks a finished recording: it adds a learnt residual to the
-magnitudes below 2 kHz of an STFT at 32 kHz. All of that has finite reach, so here the residual alone is computed over
-a window around the new samples and added to them; what lies above 2 kHz is not touched at all. Looking the full
-quarter of a second ahead would cost that much latency, so a window ends ``HOLD_BACK`` samples after the samples it
-marks, and the residuals of two windows are blended over just that span: the mark, not the speech, is cross-faded.
-The detector is the stock one.
+magnitudes below 2 kHz of an STFT at 32 kHz. Each of these steps depends on nearby samples only. So here the residual is
+computed over a window around the new samples and added to them; frequencies above 2 kHz do not change. A window that
+sees a full quarter of a second ahead would add that much latency. So it ends ``HOLD_BACK`` samples after the samples
+that it marks, and the residuals of two windows are crossfaded over that span; the speech itself is not crossfaded.
+The stock detector finds the mark.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from ..audio import Samples, crossfade_gains
 from ..settings import SAMPLES_PER_TOKEN
 
 HOLD_BACK = SAMPLES_PER_TOKEN  # samples: 40 ms
-_CONTEXT = 6_000  # samples before the new ones that the residual can see: 250 ms
+_CONTEXT = 6_000  # samples before the new ones that a window contains: 250 ms
 _GRID = 240  # samples of one STFT hop, so that every window has the same frames
 _LOUD = 0.05  # frames below this share of the loudest are not marked, as in stock ``magmask``
 
 
 class WatermarkStream:
-    """One utterance: ``push`` samples, get marked samples back, ``HOLD_BACK`` later.
+    """The watermark of one utterance: ``push`` samples, get marked samples ``HOLD_BACK`` later.
 
     Args:
-        watermarker: Stock ``PerthImplicitWatermarker``; shared, never written to.
+        watermarker: Stock ``PerthImplicitWatermarker``; shared, never changed.
     """
 
     def __init__(self, watermarker: Any) -> None:
         self.net = watermarker.perth_net
-        self.context = np.zeros(0, np.float32)  # marked already, seen by the next window
+        self.context = np.zeros(0, np.float32)  # marked already, part of the next window
         self.pending = np.zeros(0, np.float32)  # not marked yet
-        self.tail = np.zeros(0, np.float32)  # the last window's residual of pending
+        self.tail = np.zeros(0, np.float32)  # residual of ``pending`` by the last window
         self.loudest = 0.0
 
     @torch.inference_mode()
     def push(self, samples: Tensor, last: bool) -> Tensor:
-        """The next samples (n,) at 24 kHz -> marked samples (m,); over all pushes as many as came in.
+        """The next samples (n,) at 24 kHz -> marked samples (m,). All pushes together return all samples.
 
         Args:
             samples: float32 in [-1, 1].
-            last: Nothing follows: what was held back is marked too.
+            last: No samples follow, so those held back are marked and returned as well.
         """
         self.pending = np.concatenate([self.pending, samples.numpy()])
         n = len(self.pending) - (0 if last else HOLD_BACK)
@@ -64,7 +64,7 @@ class WatermarkStream:
         return torch.from_numpy(marked.clip(-1, 1))
 
     def _residual(self, window: Samples) -> Samples:
-        """What the stock encoder adds to these samples (n,), at 24 kHz."""
+        """What the stock encoder adds to these samples (n,) at 24 kHz."""
         from perth.perth_net.perth_net_implicit.utils import magphase_to_cx
         from scipy.signal import resample_poly
 
