@@ -1,9 +1,9 @@
-"""T3's blocks as one onnxruntime graph: over weights in float32 or in 4 bits.
+"""T3's blocks as one onnxruntime graph, with weights in float32 or in 4 bits.
 
-A step reads every weight once, so fewer bytes are less time, and most of what is left at one position is calling
-operators. PyTorch has no kernel on the CPU for 4 bits, onnxruntime has (``MatMulNBits``), and one graph of all blocks
-costs one call. Keys and values stay in the memory of :class:`KVCache`, which the graph reads and writes in
-place. Beside 4-bit weights they are int8: attention to 500 positions then takes a quarter of the time.
+A step at one position reads every weight once, so fewer bytes take less time; most of the rest is the calling of
+operators. PyTorch has no CPU kernel for 4 bits, onnxruntime has one (``MatMulNBits``), and a graph of all blocks is one
+call. Keys and values stay in the memory of :class:`KVCache`, which the graph reads and writes in place. With 4-bit
+weights they are int8, which makes attention to 500 positions four times as fast.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from .step import START, Backbone, KVCache
 ROUNDING = Blocks(128)
 _KINDS = ("keys", "values")
 _LINEARS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-# Scales of an int8 cache, see GraphGpt2._look_for_scales.
-_GUESS = 16 / 127
+# Scales of an int8 cache, see GraphGpt2._measure_scales.
+_FIRST_SCALE = 16 / 127
 _ROUNDS = 2
-_ROOM = 2.5  # between the largest value seen and the largest there is room for
-_LEAST = 1e-3 / 127  # for a channel that is always zero
+_HEADROOM = 2.5  # largest value that int8 can hold, relative to the largest that was measured
+_SMALLEST_SCALE = 1e-3 / 127  # for a channel that is always zero
 
 
 class GraphGpt2(Backbone):
     """The blocks as a graph.
 
-    With rounded weights the stock T3's own blocks are let go, and it is given :class:`StockCall` in their place.
+    With rounded weights, the blocks of the stock T3 are replaced by a :class:`StockCall`, which frees their memory.
 
     Args:
-        t3: A stock T3; of its blocks the weights that are among ``weights`` may be missing.
-        file: Its checkpoint's; the scales of an int8 cache are kept with what else follows from it.
-        threads: That share an operation.
-        weights: From :func:`quantize.converted`: of the blocks in 4 bits, rounded by ``ROUNDING``, of the
-            speech head in int8; None: all are in float32.
+        t3: A stock T3. Weights of its blocks that are in ``weights`` may be missing.
+        file: Its checkpoint file, by whose hash the scales of an int8 cache are kept on disk.
+        threads: Threads per operation.
+        weights: From :func:`quantize.converted`: those of the blocks in 4 bits, rounded by ``ROUNDING``, and those of
+            the speech head in int8. None: all are float32, in ``t3``.
     """
 
     def __init__(self, t3: Any, file: Path, threads: int, weights: dict[str, Tensor] | None = None) -> None:
         super().__init__(t3)
         self.session = _session(t3, threads, weights)
-        self.scales: Tensor | None = None  # of the cache; None: it is in float32
+        self.scales: Tensor | None = None  # of the cache; None if it is float32
         if weights:
             shape = self.depth, 2, self.heads, 1, self.size // self.heads
             found = kept(
-                file, f"{ROUNDING.name}-cache", {"scales": shape}, lambda: {"scales": self._look_for_scales(shape)}
+                file, f"{ROUNDING.name}-cache", {"scales": shape}, lambda: {"scales": self._measure_scales(shape)}
             )
             self.scales = found["scales"]
             t3.tfmr = StockCall(self)
@@ -63,24 +63,24 @@ class GraphGpt2(Backbone):
     def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
         """As :class:`Backbone`."""
         bound = self._run(x, cache, asked=queries is not None)
-        self._hand_out(bound, queries)
+        self._add_queries(bound, queries)
         return bound.hidden.clone()
 
     def logits(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
         """As :class:`Backbone`."""
         bound = self._run(x, cache, asked=queries is not None)
-        self._hand_out(bound, queries)
-        bias = self.t3.speech_head.bias  # outside of the graph, so that a token can be banned
+        self._add_queries(bound, queries)
+        bias = self.t3.speech_head.bias  # not part of the graph, so that a token can be banned later
         return bound.logits[0].clone() if bias is None else bound.logits[0] + bias
 
-    def _hand_out(self, bound: _Bound, queries: list[Tensor] | None) -> None:
+    def _add_queries(self, bound: _Bound, queries: list[Tensor] | None) -> None:
         if queries is not None:
             assert bound.qkv is not None
             q = bound.qkv[..., : self.size].unflatten(2, (self.heads, -1)).transpose(1, 2)
             queries.extend(q.clone())  # (depth, heads, n, head_size)
 
     def _run(self, x: Tensor, cache: KVCache, asked: bool) -> _Bound:
-        """Run the next positions; ``asked``: for their queries, keys and values as well."""
+        """Run the next positions. With ``asked``, their queries, keys and values are outputs as well."""
         n, start = x.shape[1], cache.length
         cache.reserve(n)
         bound: _Bound | None = cache.bound
@@ -94,11 +94,11 @@ class GraphGpt2(Backbone):
         return bound
 
     @torch.inference_mode()
-    def _look_for_scales(self, shape: tuple[int, ...]) -> Tensor:
-        """Scales for keys and values, as in ``KVCache``: by the largest of each channel in random tokens.
+    def _measure_scales(self, shape: tuple[int, ...]) -> Tensor:
+        """Scales of keys and values for ``KVCache``, from the largest value of each channel over random tokens.
 
-        A voice's prompt would not do: many channels stay there at a tenth of what they reach in text and speech. What
-        a block sees depends on the scales of those before it, so what is found with a guess is looked at again.
+        A voice's prompt is not enough: in it, many channels stay at a tenth of what they reach in text and speech. The
+        inputs of a block depend on the scales of the blocks before it, so the measurement is repeated with its result.
         """
         t3, dice = self.t3, torch.Generator().manual_seed(0)
         speaker = torch.rand(1, 1, t3.cond_enc.spkr_enc.in_features, generator=dice)
@@ -109,17 +109,17 @@ class GraphGpt2(Backbone):
             t3.cond_enc.spkr_enc(F.normalize(speaker, dim=-1)), t3.speech_emb(prompt), t3.text_emb(text),
             t3.speech_emb(speech),
         ]  # fmt: skip
-        self.scales = torch.full(shape, _GUESS)
+        self.scales = torch.full(shape, _FIRST_SCALE)
         for _ in range(_ROUNDS):
             qkv = self._run(torch.cat(utterance, dim=1)[:, : self.positions], self.new_cache(), asked=True).qkv
             assert qkv is not None
             largest = qkv[..., self.size :].abs().amax(1)  # (depth, 2 * size)
-            self.scales = (largest * (_ROOM / 127)).clamp_min(_LEAST).view_as(self.scales)
+            self.scales = (largest * (_HEADROOM / 127)).clamp_min(_SMALLEST_SCALE).view_as(self.scales)
         return self.scales
 
 
 class _Bound:
-    """Where a run of the graph reads and writes: kept, since binding 100 places takes as long as a layer."""
+    """Inputs and outputs of a run of the graph. They are kept, because binding 100 of them takes as long as a layer."""
 
     def __init__(self, gpt2: GraphGpt2, cache: KVCache, n: int, asked: bool) -> None:
         self.memory, self.n = cache.data, n
@@ -143,7 +143,7 @@ class _Bound:
 
 
 class StockCall(nn.Module):
-    """What stock T3 calls its transformer by: embeddings in, hidden states out, a cache handed from call to call."""
+    """The graph with the interface by which stock T3 calls its transformer: embeddings in, hidden states out."""
 
     def __init__(self, gpt2: GraphGpt2) -> None:
         super().__init__()
@@ -161,12 +161,12 @@ class StockCall(nn.Module):
 
 
 def block_linears(t3: Any) -> dict[str, Any]:
-    """The linear layers of the blocks, by their names in a checkpoint file."""
+    """The linear layers of the blocks by their names in a checkpoint file."""
     return {f"tfmr.h.{i}.{name}": block.get_submodule(name) for i, block in enumerate(t3.tfmr.h) for name in _LINEARS}
 
 
 def _session(t3: Any, threads: int, weights: dict[str, Tensor] | None) -> Session:
-    """Embeddings with their positions added -> hidden states after the last norm."""
+    """The graph: embeddings with their positions added -> hidden states after the last norm, and the next logits."""
     tfmr, heads, size = t3.tfmr, t3.cfg.n_head, t3.cfg.n_embd
     graph = Graph("t3", weights)
     how: dict[str, Any] = {"num_heads": heads, "kv_num_heads": heads}

@@ -1,15 +1,15 @@
-"""``[pause 0.5s]``: exact silence inside an utterance, at the right place in a sentence that T3 speaks whole.
+"""``[pause 0.5s]``: exact silence inside an utterance, at the right place in a sentence.
 
-A sentence that is cut at a pause and spoken in two parts sounds like two sentences, so T3 is given the whole sentence
-and never hears of the pause. What has to be found is the speech token at which the words after the pause begin, and
-neither Turbo nor its weights say that. But T3 itself can be asked: *how likely are these very tokens if other words
-followed?* Up to the pause the answer is, as likely as with the true words; from the first sound after it, far less.
-So the tokens are scored under the true text and under the text up to the pause with a few unrelated endings, and the
-place is where the log-likelihood ratio sets off to rise (Page's CUSUM test). Only the scores are computed twice,
-eight tokens at a time; the tokens are those of the sentence without the pause.
+A sentence that is cut at a pause and spoken in two parts sounds like two sentences. So T3 speaks the whole sentence
+without the pause, and the pause is inserted into the speech tokens. For that we must find the token at which the words
+after the pause begin. Turbo does not report it, but T3 can tell how likely the tokens would be *if other words
+followed*: up to the pause as likely as with the true words, and from the first sound after it far less likely. So the
+tokens are scored given the true text, and given the text up to the pause with a few unrelated endings. The place is
+where the log-likelihood ratio begins to rise, by a one-sided CUSUM test (Page, "Continuous inspection schemes",
+Biometrika 41, 1954). Tokens are scored eight at a time; they stay those of the sentence without the pause.
 
-In the token stream a pause is a run of ids that say how long it is. S3Gen decodes them as silence tokens, so a word
-dies away into the pause and comes up after it; then exactly the asked number of samples is set to zero.
+In the token stream a pause is a run of ids that hold its length. S3Gen decodes them as silence tokens, so that the
+words fade out before the pause and in after it; then exactly the given number of samples is set to zero.
 """
 
 from __future__ import annotations
@@ -30,43 +30,39 @@ from ..voice.conditionals import Voice
 from .step import START, Backbone, voice_prefix
 
 _FIRST_ID = 7_000  # id 7000 + n: a token of an n ms pause; speech tokens end at 6560
-_DECAY_MS = 30  # at least this much of a pause is left for the sound before it to fade and the next one to rise
-_ENDINGS = (
-    " my old blue friend.",
-    " before the sun is gone.",
-    " zero jobs.",
-)  # unlike each other in their first sounds
-_BLOCK = 8  # tokens scored at once: they are held back until then
-_DRIFT, _MOST, _ENOUGH = 2.0, 6.0, 8.0  # nats: what one token must exceed, may count, and all must add up to
+_DECAY_MS = 30  # added to a pause, at least: for the fade-out before the silence and the fade-in after it
+_ENDINGS = (" my old blue friend.", " before the sun is gone.", " zero jobs.")  # their first sounds differ
+_BLOCK = 8  # tokens scored at once; they are held back until then
+_DRIFT, _MOST, _ENOUGH = 2.0, 6.0, 8.0  # CUSUM, in nats: subtracted from each ratio, largest ratio, sum that decides
 
 
 def pause_tokens(ms: int) -> list[int]:
-    """The run of tokens that stands for a pause: its silence and the fades around it, in whole tokens."""
+    """The tokens of a pause: its silence and the fades around it, in whole tokens."""
     return [_FIRST_ID + ms] * math.ceil((ms + _DECAY_MS) / MS_PER_TOKEN)
 
 
 def is_pause(token: int) -> bool:
-    """Whether an id of a token stream stands for silence."""
+    """Whether a token belongs to a pause."""
     return _FIRST_ID < token <= _FIRST_ID + LONGEST_PAUSE_MS
 
 
 def as_speech(tokens: Sequence[int], silence_token: int) -> list[int]:
-    """The tokens that S3Gen decodes."""
+    """The tokens with those of pauses replaced by silence tokens, which S3Gen can decode."""
     return [silence_token if is_pause(token) else token for token in tokens]
 
 
 def silence(samples: Samples, first: int, tokens: Sequence[int]) -> None:
-    """Silence the pauses in some decoded audio, in place. The result does not depend on how the audio was cut.
+    """Silence the pauses in decoded audio, in place. The result does not depend on how the audio is cut into chunks.
 
     Args:
         samples: float32 (960 * n,): audio of ``tokens[first : first + n]``.
-        first: Token at which it starts.
+        first: Index of the token where the audio starts.
         tokens: All tokens of the utterance so far.
     """
     for i in range(len(samples) // SAMPLES_PER_TOKEN):
         token = tokens[first + i]
         if is_pause(token):
-            place = 0  # of this token in its run
+            place = 0  # index of this token in its pause
             while place < first + i and tokens[first + i - place - 1] == token:
                 place += 1
             span = slice(i * SAMPLES_PER_TOKEN, (i + 1) * SAMPLES_PER_TOKEN)
@@ -74,7 +70,7 @@ def silence(samples: Samples, first: int, tokens: Sequence[int]) -> None:
 
 
 def _gain(ms: int, place: int) -> Samples:
-    """Gain (960,) of one token of a pause: a fade out, exactly ``ms`` of zeros over the run, a shorter fade in."""
+    """Gain (960,) of one token of a pause. The whole pause is a fade-out, ``ms`` of zeros and a shorter fade-in."""
     length = len(pause_tokens(ms)) * SAMPLES_PER_TOKEN
     fades = length - ms * SAMPLE_RATE // 1000
     fade_out = fades * 2 // 3
@@ -89,24 +85,24 @@ def _gain(ms: int, place: int) -> Samples:
 def insert_pauses(
     tokens: Iterator[int], piece: Piece, gpt2: Backbone, voice: Voice, encode: Callable[[str], Tensor]
 ) -> Iterator[int]:
-    """Speech tokens of a piece, with the runs of its pauses where they belong.
+    """Speech tokens of a piece with its pauses inserted.
 
-    Where no place is found (the sentence ends before the likelihoods part, as under untrained weights), the pause
-    comes at the end of the piece. Tokens are held back for up to eight tokens while a pause is ahead.
+    If the place of a pause is not found before the piece ends, as with untrained weights, it comes at the end of the
+    piece. While a pause is still to come, up to eight tokens are held back.
 
     Args:
-        tokens: From T3, for the whole piece.
+        tokens: Of the whole piece, from T3.
         piece: Its text and pauses.
-        gpt2: The backbone, to score with.
-        voice: Whose prefix stands before the text.
-        encode: Text to text tokens (1, n).
+        gpt2: T3's transformer, for the scores.
+        voice: The voice that speaks.
+        encode: Converts text to text tokens (1, n).
     """
     said: list[int] = []  # all tokens so far
-    handed = 0  # of them yielded
+    yielded = 0  # how many of them were yielded
     for before, ms in piece.pauses:
-        true = Scorer(gpt2, voice, encode(piece.text))
-        others = [Scorer(gpt2, voice, encode(before.rstrip() + ending)) for ending in _ENDINGS]
-        rise, scored, ended = _Rise(not_before=handed), 0, False
+        true = _Scorer(gpt2, voice, encode(piece.text))
+        others = [_Scorer(gpt2, voice, encode(before.rstrip() + ending)) for ending in _ENDINGS]
+        rise, scored, ended = _Rise(not_before=yielded), 0, False
         while not rise.found and not ended:
             block = list(islice(tokens, _BLOCK))
             ended = len(block) < _BLOCK
@@ -115,19 +111,19 @@ def insert_pauses(
             ratios = true.score(new) - torch.stack([other.score(new) for other in others])  # (endings, n)
             rise.watch(ratios.amin(dim=0).tolist())
             scored = len(said)
-            yield from said[handed : rise.start]
-            handed = rise.start
+            yield from said[yielded : rise.start]
+            yielded = rise.start
         yield from pause_tokens(ms)
-    yield from said[handed:]
+    yield from said[yielded:]
     yield from tokens
 
 
 class _Rise:
-    """Where a sequence of log-likelihood ratios sets off to rise: a one-sided CUSUM.
+    """Finds where log-likelihood ratios begin to rise, by a one-sided CUSUM.
 
     Attributes:
-        start: Index from which the sum has stayed above zero: the place, once ``found``.
-        found: The sum has passed ``_ENOUGH``.
+        start: Index since which the sum is above zero: the place, once ``found``.
+        found: Whether the sum has exceeded ``_ENOUGH``.
     """
 
     def __init__(self, not_before: int) -> None:
@@ -135,7 +131,7 @@ class _Rise:
         self._not_before, self._seen, self._total = not_before, 0, 0.0
 
     def watch(self, ratios: Sequence[float]) -> None:
-        """Take the next ratios; what follows the find is ignored."""
+        """Add the next ratios. Those after the place was found are ignored."""
         for ratio in ratios:
             self._seen += 1
             if self._seen <= self._not_before or self.found:
@@ -146,8 +142,8 @@ class _Rise:
             self.found = self._total > _ENOUGH
 
 
-class Scorer:
-    """Log-likelihoods of given speech tokens under a text, as they come."""
+class _Scorer:
+    """Log-likelihoods of speech tokens given a text, for a few tokens at a time."""
 
     def __init__(self, gpt2: Backbone, voice: Voice, text_tokens: Tensor) -> None:
         self.gpt2, self.text_tokens = gpt2, text_tokens
@@ -156,12 +152,12 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, tokens: list[int]) -> Tensor:
-        """Log-likelihoods (n,) of the next tokens."""
+        """Log-likelihoods (n,) of the next tokens, on the CPU."""
         if not tokens:
             return torch.zeros(0)
         t3, device = self.gpt2.t3, self.text_tokens.device
         if self.cache.length + self.text_tokens.shape[1] + len(tokens) >= self.gpt2.positions:
-            return torch.zeros(len(tokens))  # out of positions: no evidence either way
+            return torch.zeros(len(tokens))  # T3 has no positions left: no evidence
         x = t3.speech_emb(torch.tensor([tokens], device=device))
         if self.last is None:
             start = t3.speech_emb(torch.tensor([[START]], device=device))

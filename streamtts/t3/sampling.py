@@ -1,7 +1,8 @@
-"""Logits to a token, as the processors of stock ``inference_turbo`` make it.
+"""Logits -> a token, as the logits processors of stock ``inference_turbo`` do it.
 
-Temperature, top-k, top-p, repetition penalty, in this order. Hugging Face's processors hand the whole vocabulary from
-one to the next, and top-p sorts it; here what top-k leaves is all that the others look at, in a third of the time.
+The order is temperature, top-k, top-p, repetition penalty. Each of Hugging Face's processors works on the whole
+vocabulary, and top-p sorts it. Here the k largest logits are taken first and the rest of the work is done on them only,
+in a third of the time.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ class Sampler:
     """Samples tokens for one utterance.
 
     Args:
-        architecture: Sampling defaults for what ``settings`` leaves at None.
-        settings: Its sampling fields.
+        architecture: Sampling defaults for fields of ``settings`` that are None.
+        settings: Its sampling fields are used.
     """
 
     def __init__(self, architecture: Architecture, settings: Settings) -> None:
@@ -33,19 +34,19 @@ class Sampler:
         self.penalty = value("repetition_penalty")
 
     def probabilities(self, logits: Tensor, history: Tensor) -> Tensor:
-        """Of each token to be the next one.
+        """The probability of each token to be the next one.
 
         Args:
             logits: (1, vocabulary), float32 on the CPU.
-            history: Ids (1, n) that the repetition penalty looks at.
+            history: Ids (1, n) to which the repetition penalty applies.
 
         Returns:
-            (1, vocabulary), zero for tokens that are out of the question.
+            (1, vocabulary), zero for excluded tokens.
         """
         kept, ids = logits.topk(min(self.top_k, logits.shape[1]))  # the likeliest first
         kept = kept / self.temperature
         if self.top_p < 1:
-            mass = F.softmax(kept.flip(1), dim=-1).cumsum(1)  # of a token and all less likely ones
+            mass = F.softmax(kept.flip(1), dim=-1).cumsum(1)  # probability of a token and all less likely ones
             least = int((mass[0] <= 1 - self.top_p).sum())
             n = max(1, kept.shape[1] - least)
             kept, ids = kept[:, :n], ids[:, :n]
@@ -61,7 +62,7 @@ class Sampler:
 
 
 def stock_processors(architecture: Architecture, settings: Settings) -> Any:
-    """The processors of ``inference_turbo``, in its order: for stock's own loop, and to judge :class:`Sampler` by."""
+    """The processors of ``inference_turbo`` in its order: for the stock loop, and as the reference of ``Sampler``."""
     from transformers.generation import logits_process as hf
 
     sampler, processors = Sampler(architecture, settings), hf.LogitsProcessorList()

@@ -1,5 +1,5 @@
-"""What a person or a language model writes -> pieces and pauses that T3 can speak.
+"""Text as a person or a language model writes it -> pieces and pauses that T3 can speak.
 
-Called by `streamtts.generator`, and by the server for text that still grows.
-Open `split` for sentence ends, piece length and pause tags.
+Called by `streamtts.t3.token_source`, and by the server for text that is still growing.
+Open `split` for sentence ends, the length of pieces, and pause tags.
 """

@@ -1,4 +1,4 @@
-"""Text as a person or a language model types it -> pieces that T3 can speak."""
+"""Text as a person or a language model writes it -> pieces and pauses that T3 can speak."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from ..errors import StreamTTSError
 
-PIECE_CHARS = 220  # Turbo garbles past some 300 characters; pieces stay well below
+PIECE_CHARS = 220  # Turbo garbles longer than some 300 characters; pieces stay well below that
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+")
 LONGEST_PAUSE_MS = 10_000
-_TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: never cut
-_HELD = "\ue000"  # stands for a space inside a tag; clean() lets no private character through
+_TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: a piece never ends inside one
+_HELD = "\ue000"  # replaces spaces inside a tag; clean() removes it from the text itself
 _OPEN_TAG = re.compile(r"\[[^\[\]]{0,32}$")
 _PAUSE = re.compile(r"\[\s*pause\b([^\]]*)\]", re.IGNORECASE)
 _LENGTH = re.compile(r"\s*(\d{1,5}(?:\.\d{1,3})?)\s*(s|ms)?\s*", re.IGNORECASE)
@@ -23,19 +23,19 @@ _CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|\s+(?=[-—–]\s)")
 
 @dataclass(frozen=True)
 class Pause:
-    """Silence of so many milliseconds between two pieces."""
+    """Silence between two pieces, in milliseconds."""
 
     ms: int
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A text that T3 speaks in one go.
+    """A text that T3 speaks in one pass.
 
     Attributes:
-        text: What it says.
-        pauses: Pauses inside it: the part of ``text`` said before, and milliseconds.
-        ids: Text tokens of ``text``, from the tokenizer it was checked with: a tokenizer may take as long as T3 does.
+        text: The text.
+        pauses: Pauses inside it: the part of ``text`` before the pause, and milliseconds.
+        ids: Its text tokens. They are kept because a tokenizer may take as long as T3 does.
     """
 
     text: str
@@ -44,18 +44,18 @@ class Piece:
 
 
 def clean(text: str) -> str:
-    """Control characters and runs of white space become single spaces; composed Unicode (NFC)."""
+    """The text in composed Unicode (NFC), with control characters and runs of white space as single spaces."""
     text = unicodedata.normalize("NFC", text)
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") else c for c in text)
     return " ".join(text.split())
 
 
 def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
-    """Split text into pieces of at most ``limit`` characters at the best boundary at hand.
+    """Split text into pieces of at most ``limit`` characters, at the best boundaries available.
 
-    Sentences are kept whole and grouped while they fit; a sentence that is too long is cut at clauses, then at
-    words, and a word that is too long in the middle. Nothing is lost: the pieces joined by spaces give the cleaned
-    text again (a cut word aside). A tag such as ``[clear throat]`` stays whole.
+    Sentences stay whole and are grouped while they fit. A sentence that is too long is cut between clauses, then
+    between words, and a word that is too long inside. Joined by spaces, the pieces give the cleaned text again, except
+    for words that were cut. A tag such as ``[clear throat]`` stays whole.
     """
     held = _TAG.sub(lambda tag: tag.group().replace(" ", _HELD), clean(text))
     sentences = [s.strip() for s in SENTENCE_END.sub(lambda m: m.group() + "\0", held).split("\0")]
@@ -64,9 +64,9 @@ def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
 
 
 def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
-    """Split growing text into what can be spoken now and what must wait for more.
+    """Split growing text into what can be spoken now and what must wait for more text.
 
-    A sentence is ready when white space follows its end. Where none has ended but the buffer is longer than
+    A sentence is ready when white space follows its end. If no sentence has ended and the buffer is longer than
     ``limit``, everything up to the last clause or word is ready.
 
     Returns:
@@ -74,7 +74,7 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
     """
     boundaries = [SENTENCE_END] if len(buffer) <= limit else [SENTENCE_END, _CLAUSE_END, re.compile(r"\s+")]
     for boundary in boundaries:
-        # A cut behind an open bracket might go through a tag.
+        # A cut after an open bracket might be inside a tag.
         ends = [m.end() for m in boundary.finditer(buffer) if not _OPEN_TAG.search(buffer[: m.end()])]
         if ends:
             return buffer[: ends[-1]], buffer[ends[-1] :]
@@ -82,14 +82,18 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
 
 
 def script(tokenizer: Any, text: str) -> list[Piece | Pause]:
-    """What is to be done for a text, in order: pieces that the checkpoint's tokenizer can say, and pauses.
+    """A text as pieces and pauses, in the order in which they are spoken.
 
-    A pause between sentences, or before or after everything, stands between two pieces. One inside a sentence stays
-    in its piece, so that the sentence is spoken whole.
+    A pause between sentences, or at the start or end of the text, is a step of its own. A pause inside a sentence
+    belongs to its piece, so that the sentence is spoken whole.
+
+    Args:
+        tokenizer: The checkpoint's. Text in which it knows no letter or digit is left out.
+        text: As typed, with tags.
 
     Raises:
-        StreamTTSError: ``text_empty`` when nothing is left to speak (empty, spaces, only emoji or unknown letters);
-            ``bad_value`` for a pause of no or a wrong length.
+        StreamTTSError: ``text_empty`` if nothing is left to speak (no text, spaces, only emoji or unknown letters);
+            ``bad_value`` for a pause whose length is zero, too long or not a length.
     """
     steps: list[Piece | Pause] = []
     for section, pauses in _sections(text):
@@ -105,17 +109,18 @@ def script(tokenizer: Any, text: str) -> list[Piece | Pause]:
         shown = clean(text)[:40]
         raise StreamTTSError(
             "text_empty",
-            f"there is nothing to speak in {shown!r}; give at least one word in letters the voice knows",
+            f"there is nothing to speak in {shown!r}; give at least one word in letters that the model knows",
             field="text",
         )
     return merged
 
 
 def _sections(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
-    """Text without its pauses, cut at those between sentences.
+    """The text without its pauses, cut at those between sentences.
 
     Returns:
-        For each section its text, and its pauses: characters other than spaces before it, and milliseconds.
+        For each section its text and its pauses; for each pause the number of characters other than spaces before it,
+        and milliseconds.
     """
     sections: list[tuple[str, list[tuple[int, int]]]] = []
     said, pauses, end = "", [], 0
@@ -135,13 +140,13 @@ def _pause_ms(tag: re.Match[str]) -> int:
     ms = round(float(length[1]) * (1 if (length[2] or "s").lower() == "ms" else 1000)) if length else 0
     if not 0 < ms <= LONGEST_PAUSE_MS:
         raise StreamTTSError(
-            "bad_value", f"a pause is written {_PAUSE_RULE}; not {tag[0]!r}", field="text", allowed=_PAUSE_RULE
+            "bad_value", f"{tag[0]!r} is not a pause; write {_PAUSE_RULE}", field="text", allowed=_PAUSE_RULE
         )
     return ms
 
 
 def _dense(text: str) -> int:
-    """Characters that are not spaces: a measure of place that no normalising of spaces changes."""
+    """Number of characters that are not spaces: a position that does not change when spaces are normalised."""
     return len(text) - text.count(" ")
 
 
@@ -162,7 +167,7 @@ def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]]) 
                 inside.append((before, ms))
             elif not inside and not _spoken_ids(tokenizer, before):
                 steps.append(Pause(ms))
-            else:  # only marks follow: it comes after the piece
+            else:  # only punctuation follows: the pause comes after the piece
                 waiting.insert(0, (stop, ms))
         if ids:
             steps.append(Piece(text, tuple(inside), ids))
@@ -171,20 +176,20 @@ def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]]) 
 
 
 def _split_dense(text: str, place: int) -> tuple[str, str]:
-    """Cut a text behind its first ``place`` characters that are not spaces."""
+    """Cut a text after its first ``place`` characters that are not spaces."""
     cut = next((i for i in range(len(text)) if _dense(text[:i]) == place), len(text))
     return text[:cut], text[cut:]
 
 
 def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Text tokens of a text, its punctuation as stock ``generate()`` makes it before T3 sees it."""
+    """Text tokens of a text, after its punctuation is normalised as in stock ``generate()``."""
     from chatterbox.tts_turbo import punc_norm
 
     return tuple(tokenizer(punc_norm(text)).input_ids)
 
 
 def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Its text tokens; none where no letter or digit survives tokenising: mini drops characters it does not know."""
+    """The text tokens; none if no letter or digit survives tokenising (mini drops characters it does not know)."""
     if not any(c.isalnum() for c in text):
         return ()
     ids = text_ids(tokenizer, text)
@@ -192,7 +197,7 @@ def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
 
 
 def _shorten(sentence: str, limit: int) -> list[str]:
-    """One sentence in parts of at most ``limit`` characters."""
+    """One sentence in parts of at most ``limit`` characters each."""
     if len(sentence) <= limit:
         return [sentence]
     for boundary in (_CLAUSE_END, re.compile(r"\s+")):
@@ -203,7 +208,7 @@ def _shorten(sentence: str, limit: int) -> list[str]:
 
 
 def _group(parts: list[str], limit: int, between: str = " ") -> list[str]:
-    """Join neighbours while they fit."""
+    """Join neighbouring parts while they fit into ``limit`` characters."""
     grouped: list[str] = []
     for part in parts:
         if grouped and len(grouped[-1]) + len(between) + len(part) <= limit:
