@@ -1,4 +1,4 @@
-"""What a model on a GPU does, on one that is not there (``pretend_gpu``): the CPU's audio, CUDA graphs."""
+"""A model on a simulated GPU (``pretend_gpu``): the same audio as on the CPU, and CUDA graphs."""
 
 import dataclasses
 import logging
@@ -83,7 +83,7 @@ mps_only = pytest.mark.parametrize("gpu", ["mps:0"], indirect=True, scope="modul
 
 @mps_only
 def test_mps_is_used_by_one_thread_at_a_time(gpu, on_gpu, monkeypatch):
-    """PyTorch crashes there otherwise: T3 is not given a thread, and a server no second place."""
+    """PyTorch crashes with more: T3 gets no thread of its own, and a server no second place."""
     monkeypatch.setattr(generator, "run_ahead", None)
     assert list(streamtts.stream(on_gpu, TEXT, settings=Settings(parallel=True)))
     with pytest.raises(StreamTTSError, match="must be 1") as refusal:
@@ -180,7 +180,7 @@ def test_the_first_sentence_goes_on_in_the_graph_of_the_warm_up(gpu, on_gpu, mon
 
 @cuda_only
 def test_what_an_utterance_leaves_behind_is_not_seen_by_the_next(gpu, on_gpu):
-    """Numbers that are none, say after an overflow, would be: no mask hides them."""
+    """NaN, say after an overflow, would be seen: a mask does not hide it."""
     tokens = spoken(on_gpu).tokens
     ((_, cache),) = on_gpu.gpt2._spare
     prefix = voice_prefix(on_gpu.gpt2, on_gpu.voice()).length

@@ -1,9 +1,9 @@
-"""Text tokens -> speech tokens, one at a time, over the stock T3's weights.
+"""Text tokens -> speech tokens, one at a time, with the stock T3's weights.
 
-The stock loop (``T3.inference_turbo``) is a closed function that runs to its end and lets Hugging Face's GPT-2 copy
-the whole key/value cache at every step. Here the same arithmetic runs as a generator that can be stopped between any
-two tokens, with a preallocated cache, and with the voice's prefix (speaker embedding and prompt tokens, which no text
-can change because attention is causal) computed once per voice.
+The stock loop (``T3.inference_turbo``) returns only at its end, and Hugging Face's GPT-2 copies the whole key/value
+cache at every step. Here the same arithmetic runs as a generator that can be stopped after any token, with a
+preallocated cache. The voice's prefix (speaker embedding and prompt tokens) is computed once per voice: attention is
+causal, so no text changes it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _GROW = 256  # positions the cache grows by
 # head looked at most, (layers * heads,).
 Watch = Callable[[float, NDArray[np.int64]], None]
 
-# Takes a layer's number, and its keys and values of the next n positions (2, 1, heads, n, head_size); keeps them and
-# returns those to attend to.
+# Takes the index of a layer, and its keys and values of the next n positions (2, 1, heads, n, head_size). Stores them
+# and returns those to attend to.
 Remember = Callable[[int, Tensor], Tensor]
 
 
 def moved(kv: Tensor, used: int, capacity: int) -> Tensor:
-    """The first positions in use of keys and values (layers, 2, heads, positions, head_size), in memory for more."""
+    """Copy the first ``used`` positions of keys and values (layers, 2, heads, positions, head_size) to new memory."""
     other = kv.new_empty(*kv.shape[:3], capacity, kv.shape[4])
     other[:, :, :, :used] = kv[:, :, :, :used]
     return other
@@ -50,14 +50,16 @@ class KVCache:
     """Keys and values of one utterance.
 
     Attributes:
-        data: (layers, 2, heads, capacity, head_size), the first ``length`` positions in use.
-        scales: What one step is worth where ``data`` is int8, float32 (layers, 2, heads, 1, head_size).
+        data: (layers, 2, heads, capacity, head_size).
+        length: How many of the first positions are in use.
+        scales: If ``data`` is int8, the value of one step: float32 (layers, 2, heads, 1, head_size).
+        bound: What a backbone keeps that points to this memory.
     """
 
     data: Tensor
     length: int = 0
     scales: Tensor | None = None
-    bound: Any = None  # what a backbone keeps that points at this memory
+    bound: Any = None
 
     def reserve(self, more: int) -> None:
         """Make room for ``more`` positions."""
@@ -70,29 +72,30 @@ class KVCache:
         return KVCache(moved(self.data, self.length, self.length + room), self.length, self.scales)
 
     def keys(self, positions: range) -> Tensor:
-        """The keys of some positions as numbers, (layers, heads, positions, head_size), for :func:`looks_at`."""
+        """Keys of some positions, (layers, heads, positions, head_size), with the scales applied, for :func:`looks_at`."""
         keys = self.data[:, 0, :, positions.start : positions.stop]
         return keys if self.scales is None else keys * self.scales[:, 0]
 
 
 class Backbone(ABC):
-    """The GPT-2 blocks of a stock T3 with an explicit cache; no state of any utterance."""
+    """The GPT-2 blocks of a stock T3 with an explicit cache. It holds no state of any utterance."""
 
     def __init__(self, t3: Any) -> None:
         self.t3 = t3
         self.depth, self.heads, self.size = t3.cfg.n_layer, t3.cfg.n_head, t3.cfg.n_embd
         self.positions = t3.cfg.n_positions
-        self._spare: list[tuple[KVCache, KVCache]] = []  # (prefix, cache that starts with it) of finished utterances
+        # Of the last finished utterance: its prefix, and its cache, which starts with that prefix.
+        self._spare: list[tuple[KVCache, KVCache]] = []
 
     @abstractmethod
     def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
-        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size); the cache grows by n.
+        """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size). The cache grows by n.
 
-        Where a list ``queries`` is given, each layer appends its own, (heads, n, head_size), for :func:`looks_at`.
+        If ``queries`` is given, each layer appends its queries (heads, n, head_size) to it, for :func:`looks_at`.
         """
 
     def logits(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
-        """As :meth:`forward`, of the token that follows: (1, vocabulary), float32 on the CPU."""
+        """As :meth:`forward`, but returns the logits of the next token: (1, vocabulary), float32 on the CPU."""
         hidden = self.forward(x, cache, queries)[:, -1]
         with _one_thread():
             logits: Tensor = self.t3.speech_head(hidden)
@@ -104,10 +107,10 @@ class Backbone(ABC):
         return KVCache(weight.new_empty(self.depth, 2, self.heads, 0, self.size // self.heads))
 
     def borrow(self, prefix: KVCache, room: int) -> KVCache:
-        """A cache that starts with a prefix and has room for some more positions; :meth:`give_back` it.
+        """A cache that starts with a prefix and has room for some more positions. :meth:`give_back` it after use.
 
-        Turbo's is 100 MB. Copying the prefix into new memory takes 50 ms or more, most of it the system's to hand the
-        memory out, so an utterance goes on where the last one of its voice began.
+        Turbo's is 100 MB. Copying the prefix into new memory takes 50 ms or more, mostly to allocate the memory. So an
+        utterance reuses the cache of the last one if its voice is the same.
         """
         room = _GROW * math.ceil(room / _GROW)  # the next text may be longer
         try:
@@ -116,11 +119,11 @@ class Backbone(ABC):
             return prefix.copy(room)
         if of is not prefix or cache.data.shape[3] < prefix.length + room:
             return prefix.copy(room)
-        cache.length = prefix.length  # what it holds up to there was never written to
+        cache.length = prefix.length  # the prefix in it is unchanged
         return cache
 
     def give_back(self, prefix: KVCache, cache: KVCache) -> None:
-        """The utterance is over. One cache is kept."""
+        """End the use of a cache. The last one given back is kept for reuse."""
         self._spare[:] = [(prefix, cache)]
 
 
@@ -129,7 +132,7 @@ class Gpt2(Backbone):
 
     def __init__(self, t3: Any) -> None:
         super().__init__(t3)
-        # Their own functions, past nn.Module's: calling 150 modules a token is a twentieth of it at Turbo's size.
+        # Bound methods, because calling 150 nn.Modules takes a twentieth of a token's time at Turbo's size.
         self.layers = [
             tuple(part.forward for part in (b.ln_1, b.attn.c_attn, b.attn.c_proj, b.ln_2, b.mlp.c_fc, b.mlp.c_proj))
             for b in t3.tfmr.h
@@ -157,9 +160,9 @@ class Gpt2(Backbone):
         """Embeddings with their positions added (n, size) -> hidden states (1, n, size).
 
         Args:
-            x: Of the next n positions.
-            remember: Where keys and values are kept.
-            mask: Which of the positions kept (last axis) each new one sees, or what is added to its scores; None: all.
+            x: Embeddings of the next n positions.
+            remember: Stores keys and values.
+            mask: Which stored positions (last axis) each new position sees, or what is added to its scores; None: all.
             queries: As for :meth:`forward`.
         """
         n = len(x)
@@ -177,7 +180,7 @@ class Gpt2(Backbone):
 
 
 def voice_prefix(gpt2: Backbone, voice: Voice) -> KVCache:
-    """Keys and values of the positions that depend on the voice alone; computed once per voice. Copy before use."""
+    """Keys and values of the positions that depend only on the voice, computed once per voice. Copy before use."""
 
     def make() -> KVCache:
         cache = gpt2.new_cache()
@@ -188,16 +191,16 @@ def voice_prefix(gpt2: Backbone, voice: Voice) -> KVCache:
 
 
 def looks_at(queries: list[Tensor], keys: Tensor) -> Tensor:
-    """Which of the text's positions each head attends to most: (n, layers * heads), counted from the text's first.
+    """The text position that each head attends to most, counted from the first of the text: (n, layers * heads).
 
-    One product over all layers, for the text's positions alone: no softmax is needed to know the largest.
+    It is one product over all layers, for the text positions only. The largest score needs no softmax.
 
     Args:
         queries: From :meth:`Backbone.forward`.
         keys: Of the text, from :meth:`KVCache.keys`.
     """
     q = torch.stack(queries)  # (layers, heads, n, head_size)
-    return (keys @ q.mT).argmax(2).flatten(0, 1).T  # this way round the keys need no copy
+    return (keys @ q.mT).argmax(2).flatten(0, 1).T  # in this order of the factors the keys are not copied
 
 
 @torch.inference_mode()
@@ -212,14 +215,14 @@ def speech_tokens(
 ) -> Iterator[int]:
     """Sample the speech tokens of one piece of text, left to right.
 
-    Stops at the stop token, at ``settings.max_tokens`` or where the model's positions end. Ids that are not speech
-    (6561 and up) are fed back as stock code does, but not yielded. Given the same random stream, the ids are those of
-    stock ``T3.inference_turbo``.
+    Stops at the stop token, after ``settings.max_tokens``, or when the model has no positions left. Ids that are not
+    speech (6561 and up) are fed back, as in stock code, but not yielded. With the same random stream, the ids are those
+    of stock ``T3.inference_turbo``.
 
     Args:
         gpt2: The backbone.
         text_tokens: Ids (1, n) from the checkpoint's tokenizer.
-        voice: Whose prefix stands before the text.
+        voice: The voice that speaks.
         architecture: Sampling defaults for what ``settings`` leaves at None.
         settings: Sampling fields and ``max_tokens``.
         generator: Random stream on the CPU, so that a seed means the same on every device.
@@ -231,7 +234,7 @@ def speech_tokens(
     start = torch.tensor([[START]], device=text_tokens.device)
     x = torch.cat([t3.text_emb(text_tokens), t3.speech_emb(start)], dim=1)
     room = min(settings.max_tokens, gpt2.positions - prefix.length - x.shape[1])
-    cache = gpt2.borrow(prefix, x.shape[1] + _GROW)  # however little is said: the next utterance goes on in it
+    cache = gpt2.borrow(prefix, x.shape[1] + _GROW)  # room to spare, so that the next utterance can reuse it
     history = torch.full((1, 1), START)
     keys: Tensor | None = None  # of the text
     try:
@@ -244,7 +247,7 @@ def speech_tokens(
                     looks = looks_at([q[:, -1:] for q in queries], keys)[0]
                     watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks.cpu().numpy())
                 token = sample(logits, history, generator)
-            # Stock code shows the repetition penalty the start token at the first step only.
+            # As in stock code, the start token is in the history at the first step only.
             history = token if step == 0 else torch.cat([history, token], dim=1)
             if (id := int(token)) == STOP:
                 return
@@ -257,7 +260,7 @@ def speech_tokens(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """What is done by one thread takes no core from the next step, which other threads of PyTorch's would spin on."""
+    """Use one PyTorch thread: after a short operation other threads would spin and slow down the next step."""
     threads = torch.get_num_threads()
     if threads == 1:
         yield

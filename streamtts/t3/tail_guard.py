@@ -1,25 +1,24 @@
-"""The tail guard: what T3 says after the last word is held back, judged and dropped.
+"""The tail guard: drops what T3 says after the last word.
 
-T3 ends an utterance by sampling its stop token. Where the dice miss it, T3 goes on: silence, one sound for seconds, the
-last word again, babble. Nothing in the sampling ends that before the cap. The guard stands between T3 and the decoder
-and looks at three things that cost next to nothing:
+T3 ends an utterance by sampling its stop token. If sampling misses it, T3 goes on with silence, one sound for seconds,
+the last word again, or babble, and nothing ends that before ``max_tokens``. The guard stands between T3 and the
+decoder. It uses three signals that cost almost nothing:
 
-- how far T3's own attention has come in the text. Which heads follow the text is found while they speak, from the
-  utterance itself, so it needs neither knowledge of the weights nor a calibration, and no utterance depends on those
-  before it;
-- how likely the stop token was at each step, sampled or not: its peak is where speech ended;
-- the tokens: stuck on a few sounds, or far more of them than the text can take.
+- how far T3's attention has come in the text. Which heads follow the text is found during the utterance itself, so it
+  needs no knowledge of the weights and no calibration, and no utterance depends on earlier ones;
+- the probability of the stop token at each step, whether it is sampled or not: speech ends at its peak;
+- the tokens: stuck on a few sounds, or far too many for the text.
 
-While attention is inside the text every token passes at once. After that tokens still pass until a sign of trouble;
-from the sign on they are held: released if T3 stops soon after, dropped with all that would follow if it does not.
-Where no head follows (short texts, other weights) only unlikely lengths count as trouble.
+While attention is inside the text, every token passes at once. Later, tokens still pass until there is a sign of
+trouble. From then on they are held: they are released if T3 stops soon, and dropped with all that follows if it does
+not. If no head follows the text (short texts, other weights), only an unlikely length is a sign.
 
-The level of the audio is not looked at: a real level would have to be decoded from tokens that are held, with HiFT's
-and the encoder's lookahead behind them. Behind 36 utterances of mini 75 tokens each were planted: silence, one code,
-random codes, earlier speech, the last words again, babble. A median of 0.04 s of a tail or less passes; between 77 and
-96 % of their tokens are dropped, and of tails of codes that are quiet in real speech, drawn at random and so never
-stuck, two in three are dropped whole. At most two tokens of real speech, the rest after the last word, are lost in all
-36 (``pytest -s tests/test_tail.py -k "planted or quiet"``).
+The guard does not use the level of the audio: it would have to decode the held tokens, and wait for the lookahead of
+S3Gen and HiFT. In a test, 75 tokens were added to each of 36 utterances of mini: silence, one code, random codes,
+earlier speech, the last words again, babble. Of these tails a median of 0.04 s or less passes, and 77 to 96 % of their
+tokens are dropped. Of tails of random quiet codes, which are never stuck, two in three are dropped whole. In all 36, at
+most two tokens of real speech are lost, after the last word
+(``pytest -s tests/t3/test_tail_guard.py -k "planted or quiet"``).
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Positions = NDArray[np.int64]  # (heads,): the text token that each head of each
 
 @dataclass(frozen=True)
 class TailRules:
-    """Limits of the judgement, in speech tokens of 40 ms. Set for speech in general, not for one checkpoint."""
+    """Limits, in speech tokens of 40 ms. They are set for speech in general, not for one checkpoint."""
 
     # Length of speech: a fixed part plus a part per character, see `spoken_length`.
     shortest: tuple[float, float] = (0, 0.7)  # 36 characters a second: nobody speaks faster
@@ -46,23 +45,23 @@ class TailRules:
 
     # Which heads follow the text.
     min_text: int = 6  # text tokens; fewer are too few to tell following from chance
-    min_steps: int = 10  # that a head has walked
-    min_correlation: float = 0.9  # of a head's place in the text with time
+    min_steps: int = 10  # steps that a head has followed
+    min_correlation: float = 0.9  # between a head's place in the text and time
     min_forward: float = 0.85  # share of steps that do not go back
     min_heads: int = 2
 
     # Signs of trouble at the end of the text.
-    stop_hint: float = 0.1  # probability of the stop token that makes the guard hold
-    stop_sure: float = 0.5  # probability at which T3 itself meant to end
-    rise: int = 3  # tokens over which it may still rise to its peak
-    stuck: tuple[int, int] = (12, 3)  # so many tokens in a row that are at most so many different ones: inside the text
+    stop_hint: float = 0.1  # probability of the stop token from which tokens are held
+    stop_sure: float = 0.5  # probability from which T3 is taken to have ended
+    rise: int = 3  # tokens in which it may still rise to its peak
+    stuck: tuple[int, int] = (12, 3)  # this many tokens in a row of at most this many kinds: inside the text
     stuck_at_end: tuple[int, int] = (6, 2)  # and at its end
     last_word: int = 25  # tokens that the last piece of text may take before they are held
 
-    # Tokens held before the verdict.
+    # Tokens that are held before they are dropped.
     patience_sure: int = 10
     patience: int = 25
-    patience_stuck: tuple[int, int] = (75, 40)  # inside the text and at its end: no pause is so long
+    patience_stuck: tuple[int, int] = (75, 40)  # inside the text and at its end: longer than any pause
 
 
 class Followers:
@@ -181,7 +180,7 @@ class TailGuard:
         return passing
 
     def finish(self) -> list[int]:
-        """T3 stopped by itself: what is held was speech, or too short to call garbage."""
+        """Release the held tokens. Call it when T3 has stopped by itself: they are speech, or too short to be noise."""
         return self._release()
 
     def _release(self) -> list[int]:
@@ -196,7 +195,7 @@ class TailGuard:
         if place is None or self._ended is not None:
             return
         self._at_end = self._at_end + 1 if place >= self._followers.end else 0
-        covered = len(self._followers.visited) >= self._followers.end / 2  # a jump to the end has read nothing
+        covered = len(self._followers.visited) >= self._followers.end / 2  # else attention jumped to the end
         if self._at_end >= 3 and covered and self._count >= self._shortest:
             self._ended = self._count
             self._followers.freeze()
@@ -208,12 +207,12 @@ class TailGuard:
         window, sounds = rules.stuck_at_end if at_end else rules.stuck
         stuck = n >= window and len(set(list(self._recent)[-window:])) <= sounds
         if self._sign == "stuck" and not stuck:
-            self._sign = ""  # a pause, and speech goes on
+            self._sign = ""  # it was a pause, and speech goes on
         if self._ended is not None:
             late = n > max(self._ended + rules.last_word, self._usual)
         else:
             late = long
-        # Where no head follows, a full stop inside the text may look like its end to T3 as well.
+        # If no head follows, a likely stop may come at a full stop inside the text.
         alone = not self._follows and self._one_sentence and n >= self._shortest
         if stop >= rules.stop_sure and (at_end or long or alone):
             self._release_up_to_peak(stop)
@@ -226,12 +225,12 @@ class TailGuard:
             self._hold("stuck", rules.patience_stuck[at_end])
 
     def _hold(self, sign: str, patience: int) -> None:
-        """Hold from now on; a later sign may shorten the patience, never lengthen it."""
+        """Hold tokens from now on. A later sign may shorten the wait, but not lengthen it."""
         if not self._sign or len(self._held) + patience < self._patience:
             self._sign, self._patience = sign, len(self._held) + patience
 
     def _release_up_to_peak(self, stop: float) -> None:
-        """Speech ended where the stop token was likeliest: what came between a first hint of it and that is speech."""
+        """Speech ends where the stop token is most likely: release what came between the first hint and this peak."""
         rising = self._sign == "missed stop" and stop > self._peak + 0.2 and len(self._held) <= self.rules.rise
         if self._sign == "possible stop" or rising:
             self._passing += self._release()
@@ -241,10 +240,10 @@ class TailGuard:
 
 
 def spoken_length(text: str) -> int:
-    """Characters as they are spoken.
+    """Length of a text as it is spoken, in characters.
 
-    Figures, capitals and signs stand for words, marks for pauses, a tag such as ``[laugh]`` for a sound of some
-    seconds, a Chinese or Japanese character for a syllable or two.
+    Digits, capitals and symbols count as words, punctuation as pauses, a tag such as ``[laugh]`` as a sound of some
+    seconds, and a Chinese or Japanese character as a syllable or two.
     """
     text, tags = re.subn(r"\[[^\[\]]*\]", "", text)
     text = re.sub(r"\s+", " ", text)

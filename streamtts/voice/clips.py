@@ -1,8 +1,8 @@
-"""Reference clips: a folder of ``NAME.wav`` files, checked, and made into conditionals once.
+"""Reference clips: a folder of ``NAME.wav`` files, their checks, and their conditionals, which are computed once.
 
-The arithmetic is that of stock ``prepare_conditionals``. What it yields is kept in the user's cache folder as
-safetensors, keyed by the clip's bytes and the weights that made it, so a voice costs seconds once and milliseconds
-from then on.
+The arithmetic is that of stock ``prepare_conditionals``. The result is kept in the user's cache folder as safetensors,
+under a name made from the clip's bytes and the model's weights. So a voice takes seconds at its first use and
+milliseconds later.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from .conditionals import DEFAULT_VOICE, read_flat_conditionals
 
 logger = logging.getLogger(__name__)
 
-LEAST_SECONDS = 5.0  # what stock code asks of a clip
-MOST_SECONDS = 300.0  # only the first 15 s shape the voice; a file this long is a mistake
+LEAST_SECONDS = 5.0  # as in stock code
+MOST_SECONDS = 300.0  # only the first 15 s are used; a longer file is probably a mistake
 SILENT_LUFS = -60.0  # quieter than any recording of speech
 _NAME = re.compile(r"[^\W_][\w -]{0,63}")  # no dot, no separator: a name cannot leave the folder
 _LAYOUT = "1"  # of the cached files; raise it when their content changes
 
 
 def voices_folder() -> Path:
-    """Where clips are: ``STREAMTTS_VOICES``, else ``./voices``, else the checkout's, else the user's data folder."""
+    """The folder of clips.
+
+    ``STREAMTTS_VOICES`` if set, else ``voices`` in the working directory or in the repository, else the user's.
+    """
     import platformdirs
 
     if chosen := os.environ.get("STREAMTTS_VOICES"):
@@ -48,22 +51,22 @@ def voices_folder() -> Path:
 
 @dataclass(frozen=True)
 class Clip:
-    """Checked audio of a speaker: float32 (n,) mono at ``rate`` Hz."""
+    """Checked audio of one speaker: float32 (n,), mono, at ``rate`` Hz."""
 
     samples: Samples
     rate: int
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length of the clip."""
         return len(self.samples) / self.rate
 
 
 def read_clip(path: str | Path) -> Clip:
-    """Read an audio file of a speaker, mono or stereo (averaged), at any rate.
+    """Read an audio file of one speaker, at any rate. Channels are averaged.
 
     Raises:
-        StreamTTSError: ``bad_value`` when it cannot be read, is shorter than 5 s, longer than 5 minutes, or silent.
+        StreamTTSError: ``bad_value`` if it cannot be read, is shorter than 5 s, longer than 5 minutes, or silent.
     """
     import pyloudnorm
     import soundfile
@@ -78,7 +81,7 @@ def read_clip(path: str | Path) -> Clip:
     except (OSError, RuntimeError) as e:  # libsndfile's own errors are RuntimeErrors
         reason = "there is no such file" if not path.exists() else str(e)
         raise _bad_clip(path, f"cannot be read ({reason}); give a WAV file") from e
-    _require(bool(np.isfinite(samples).all()), path, "holds values that are no numbers; record or convert it again")
+    _require(bool(np.isfinite(samples).all()), path, "contains values that are no numbers; record or convert it again")
     loudness = pyloudnorm.Meter(rate).integrated_loudness(samples) if samples.any() else -np.inf
     _require(loudness > SILENT_LUFS, path, f"is silent ({loudness:.0f} LUFS); give a recording of speech")
     return Clip(samples, rate)
@@ -94,20 +97,20 @@ def _bad_clip(path: Path, fault: str) -> StreamTTSError:
 
 
 class VoiceFolder:
-    """``NAME.wav`` files in one folder. It is looked at when asked, so added clips need no restart."""
+    """``NAME.wav`` files in one folder. The folder is read at every call, so added clips need no restart."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def names(self) -> list[str]:
-        """Names of the clips; files whose names could not be asked for are left out."""
+        """Names of the clips. Files whose names are not allowed are left out."""
         if not self.path.is_dir():
             return []
         stems = (path.stem for path in self.path.iterdir() if path.suffix.lower() == ".wav" and path.is_file())
         return sorted(stem for stem in stems if _NAME.fullmatch(stem) and stem != DEFAULT_VOICE)
 
     def path_of(self, name: str) -> Path:
-        """The file of a name in :meth:`names`; names come from the folder's own listing, never from a path.
+        """The file of a voice. It is looked up in the folder's listing, so that no name leads out of the folder.
 
         Raises:
             StreamTTSError: ``voice_unknown``.
@@ -118,18 +121,18 @@ class VoiceFolder:
         return next(p for p in self.path.iterdir() if p.stem == name and p.suffix.lower() == ".wav")
 
     def add(self, clip: str | Path, name: str | None = None, *, replace: bool = False) -> str:
-        """Check a clip and copy it into the folder; anything but WAV is converted.
+        """Check a clip and copy it into the folder. Other formats are converted to WAV.
 
         Args:
             clip: Audio file of one speaker, at least 5 s.
-            name: What the voice is to be called; None: as the file.
-            replace: Overwrite a voice of that name.
+            name: Name of the voice; None: the name of the file.
+            replace: Whether to overwrite a voice of that name.
 
         Returns:
             The voice's name.
 
         Raises:
-            StreamTTSError: ``bad_value`` for a clip that is unfit, or a name that is not allowed or taken.
+            StreamTTSError: ``bad_value`` for an unusable clip, or a name that is not allowed or is taken.
         """
         source = Path(clip)
         name = source.stem if name is None else name
@@ -164,7 +167,7 @@ class VoiceFolder:
 
 
 def unknown_voice(name: str, names: list[str]) -> StreamTTSError:
-    """The error for a voice that is not there."""
+    """The error for a voice that does not exist."""
     return StreamTTSError(
         "voice_unknown",
         f"there is no voice {name[:100]!r}; the voices are: {', '.join(names) or 'none'}",
@@ -175,9 +178,9 @@ def unknown_voice(name: str, names: list[str]) -> StreamTTSError:
 
 @torch.no_grad()
 def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
-    """Stock ``Conditionals`` of a clip: the arithmetic of ``ChatterboxTurboTTS.prepare_conditionals``.
+    """Stock ``Conditionals`` of a clip, by the arithmetic of ``ChatterboxTurboTTS.prepare_conditionals``.
 
-    Unlike there, ``tts.conds`` stays as it is, and no array is float64 on the way (MPS has none).
+    Unlike there, ``tts.conds`` does not change, and nothing is computed in float64, which MPS does not have.
     """
     import librosa
     from chatterbox.models.s3gen import S3GEN_SR
@@ -201,9 +204,9 @@ def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
 
 
 def fingerprint(tts: Any) -> str:
-    """Hash of the weights that make conditionals: some values of every tensor of the three encoders.
+    """Hash of the weights that conditionals depend on: 64 values of every tensor of the three encoders.
 
-    Training changes every tensor nearly everywhere, so 64 values of each tell checkpoints apart, in milliseconds.
+    Training changes nearly every value of a tensor, so these are enough to tell checkpoints apart, in milliseconds.
     """
     digest = hashlib.sha256(f"{_LAYOUT} {tts.t3.hp.speech_cond_prompt_len}".encode())
     for module in (tts.ve, tts.s3gen.tokenizer, tts.s3gen.speaker_encoder):
@@ -214,13 +217,8 @@ def fingerprint(tts: Any) -> str:
     return digest.hexdigest()
 
 
-def cached_path(clip: Path, model: str) -> Path:
-    """The cache file of a clip's conditionals for a model's :func:`fingerprint`."""
-    return cache_folder("voices") / f"{_content(clip)}-{model[:24]}.safetensors"
-
-
 def cached_count(clip: Path) -> int:
-    """For how many models' fingerprints a clip's conditionals are in the cache; 0 for a clip that cannot be read."""
+    """For how many models a clip's conditionals are in the cache; 0 for a clip that cannot be read."""
     try:
         return len(list(cache_folder("voices").glob(f"{_content(clip)}-*.safetensors")))
     except OSError:
@@ -234,33 +232,38 @@ def _content(clip: Path) -> str:
 
 
 def load_conditionals(tts: Any, clip: Path, model: str) -> tuple[Any, bool]:
-    """Conditionals of a clip, from the cache where they are there.
+    """Conditionals of a clip, from the cache if they are in it.
+
+    Args:
+        tts: Stock ``ChatterboxTurboTTS``.
+        clip: The audio file.
+        model: Its :func:`fingerprint`.
 
     Returns:
         Stock ``Conditionals`` on the model's device, and whether they came from the cache.
 
     Raises:
-        StreamTTSError: ``bad_value`` for a clip that is unfit.
+        StreamTTSError: ``bad_value`` for an unusable clip.
     """
     try:
-        path = cached_path(clip, model)
+        path = cache_folder("voices") / f"{_content(clip)}-{model[:24]}.safetensors"
     except OSError as e:
         raise _bad_clip(clip, f"cannot be read ({e.strerror}); give a WAV file") from e
     if path.exists():
         try:
             return read_flat_conditionals(path).to(tts.device), True
-        except Exception as e:  # a cache is made again, whatever became of it
-            logger.info("%s cannot be read (%s): made again", path, e)
+        except Exception as e:  # whatever is wrong with a cached file, it can be computed again
+            logger.info("%s cannot be read (%s) and is computed again", path, e)
     conds = conditionals_of_clip(tts, read_clip(clip))
     try:
         _write(path, conds)
     except OSError as e:
-        logger.warning("the voice is not kept for next time: %s", e)
+        logger.warning("the voice cannot be cached and is computed again next time: %s", e)
     return conds, False
 
 
 def _write(path: Path, conds: Any) -> None:
-    """Write conditionals as safetensors; a reader sees the whole file or none."""
+    """Write conditionals as safetensors. Other processes see the whole file or none."""
     from safetensors.torch import save_file
 
     flat = {f"t3.{k}": v for k, v in vars(conds.t3).items() if torch.is_tensor(v)}

@@ -1,4 +1,4 @@
-"""A voice: the conditionals of T3 and S3Gen, and what is computed from them once and kept."""
+"""A voice: the conditionals of T3 and S3Gen, and everything that is computed from them once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Voice:
     """Conditionals of one voice on the model's device.
 
     Attributes:
-        name: What it is asked for by.
-        t3_cond: Stock ``T3Cond``: speaker embedding and prompt tokens in front of the text.
-        prompt_tokens: Speech tokens (1, n) in front of every S3Gen decode.
+        name: Its name in requests.
+        t3_cond: Stock ``T3Cond``: speaker embedding and prompt tokens, which T3 sees before the text.
+        prompt_tokens: Speech tokens (1, n) that S3Gen sees before those of the text.
         prompt_mel: Their log-mel frames (1, 2n, 80).
         xvector: Speaker embedding of S3Gen (1, 192).
-        made_ms: What it took to make or read the conditionals of a clip; None for a voice that was not one.
-        from_cache: They were read from the cache, not made.
+        made_ms: Time to compute or read the conditionals of a clip; None for the built-in voice.
+        from_cache: Whether they were read from the cache.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class Voice:
         self.made_ms = made_ms
         self.from_cache = from_cache
         self._made: dict[str, Any] = {}
-        self._lock = threading.RLock()  # what is made once may need another thing made once
+        self._lock = threading.RLock()  # make() may itself call once()
 
     def cut(self, seconds: float) -> Voice:
-        """The same voice with a shorter S3Gen prompt, made once per length; this voice where it is no longer.
+        """The same voice with a shorter S3Gen prompt; this voice if its prompt is not longer than that.
 
-        A shorter prompt costs less in every decode and carries less of the voice. The cut is on a token boundary, and
-        the first part is kept, as stock code keeps the first 10 s of a clip.
+        A shorter prompt makes every decode cheaper, but the voice is less like the clip. The prompt is cut at a token
+        boundary and its start is kept, as stock code keeps the first 10 s of a clip. Each length is made once.
 
         Args:
-            seconds: How much of the prompt to keep.
+            seconds: How much of the prompt to keep, at least 1 s.
         """
         n = max(MIN_PROMPT_TOKENS, round(seconds * TOKEN_RATE))
         if n >= self.prompt_tokens.shape[1]:
@@ -69,7 +69,7 @@ class Voice:
         return shorter
 
     def once(self, key: str, make: Any) -> Any:
-        """What ``make()`` returns, computed at the first call for this key and kept with the voice."""
+        """The result of ``make()``, which is called for this key once; the result is kept with the voice."""
         with self._lock:
             if key not in self._made:
                 self._made[key] = make()
@@ -77,12 +77,12 @@ class Voice:
 
 
 def read_conditionals(folder: Path, device: str) -> Any | None:
-    """The built-in voice of a checkpoint folder: stock ``Conditionals``, or None where the folder has none.
+    """The built-in voice of a checkpoint folder: stock ``Conditionals``, or None if the folder has none.
 
-    ``conds.pt`` is read with ``weights_only=True``; nothing is unpickled beyond tensors.
+    ``conds.pt`` is read with ``weights_only=True``, which unpickles tensors only.
 
     Raises:
-        CheckpointError: The file is damaged or lacks a part.
+        CheckpointError: The file is damaged or incomplete.
     """
     from chatterbox.tts_turbo import Conditionals
 

@@ -1,4 +1,4 @@
-"""``streamtts voices list``: what each voice is, where it comes from, what it still costs. Loads no model."""
+"""``streamtts voices list``: each voice, its source, length, licence, and whether it is cached. Loads no model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .conditionals import DEFAULT_VOICE
 
 @dataclass(frozen=True)
 class VoiceEntry:
-    """One line of the list. What is not known here is None.
+    """One line of the list. Unknown values are None.
 
     Attributes:
-        name: What the voice is asked for by.
-        source: ``built-in``: of the checkpoint; ``clip``: of the folder; ``server``: it has it and says no more.
+        name: The voice's name in requests.
+        source: ``built-in``: in the checkpoint; ``clip``: in the folder; ``server``: on a server that tells no more.
         seconds: Length of the built-in voice's prompt, or of the clip.
-        cached: For how many checkpoints a clip's conditionals are kept; 0: the first use makes them.
-        licence: What the folder's README says in its licence column.
+        cached: For how many checkpoints the clip's conditionals are cached; 0: they are computed at the first use.
+        licence: From the licence column of the folder's README.
     """
 
     name: str
@@ -41,9 +41,9 @@ def list_voices(
     """The voices that a checkpoint has with a folder of clips.
 
     Args:
-        folder: Of the clips; None where a server on another machine has its own.
+        folder: The folder of clips; None for a server on another machine, which has its own.
         checkpoint: As for :func:`streamtts.load`; nothing is downloaded.
-        names: List these, a server's; None: the built-in voice and the folder's clips.
+        names: The voices to list, from a server; None: the built-in voice and the folder's clips.
 
     Raises:
         CheckpointError: ``names`` is None and the checkpoint is neither a folder nor a repository's name.
@@ -65,9 +65,9 @@ def list_voices(
 
 
 def licences_in(readme: Path) -> dict[str, str]:
-    """Licences by voice, from the table of a README that has a column ``licence`` (or ``license``).
+    """Licences by voice, from a table in a README with a column ``licence`` or ``license``.
 
-    A row belongs to the voice whose file, ``NAME.wav``, its first cell names.
+    The first cell of a row names the voice's file, ``NAME.wav``.
     """
     licences: dict[str, str] = {}
     column = None
@@ -85,7 +85,7 @@ def licences_in(readme: Path) -> dict[str, str]:
 
 
 def _seconds(clip: Path) -> float | None:
-    """Length of an audio file; None where it cannot be read."""
+    """Length of an audio file; None if it cannot be read."""
     import soundfile
 
     try:
@@ -95,7 +95,7 @@ def _seconds(clip: Path) -> float | None:
 
 
 def _built_in_seconds(checkpoint: str | None) -> float | None:
-    """Length of a checkpoint's own voice prompt; None where the checkpoint is not at hand or has none."""
+    """Length of the prompt of a checkpoint's built-in voice; None if it has none or is not on this machine."""
     try:
         path = _built_in_voice(checkpoint)
         if path is None:
@@ -109,18 +109,18 @@ def _built_in_seconds(checkpoint: str | None) -> float | None:
             import torch
 
             tokens = torch.load(path, map_location="cpu", weights_only=True)["gen"]["prompt_token"].shape[-1]
-    except Exception:  # a list says what it can; loading the checkpoint says what is wrong with it
+    except Exception:  # the list leaves it empty; loading the checkpoint reports the error
         return None
     return float(tokens / TOKEN_RATE)
 
 
 def _has_built_in(checkpoint: str | None) -> bool:
-    """Whether a checkpoint brings a voice; one that is not on this machine is taken to."""
+    """Whether a checkpoint has a built-in voice; assumed for one that is not on this machine."""
     return isinstance(locate(checkpoint), str) or _built_in_voice(checkpoint) is not None
 
 
 def _built_in_voice(checkpoint: str | None) -> Path | None:
-    """The file of a checkpoint's own voice, if it is on this machine."""
+    """The file of a checkpoint's built-in voice, if it is on this machine."""
     found = locate(checkpoint)
     if isinstance(found, Path):
         return next((p for name in ("conds.safetensors", "conds.pt") if (p := found / name).is_file()), None)
@@ -131,7 +131,7 @@ def _built_in_voice(checkpoint: str | None) -> Path | None:
 
 
 def table(entries: Sequence[VoiceEntry]) -> str:
-    """The list as aligned lines under a line of titles."""
+    """The list as a table in plain text, with a line of titles."""
     rows = [("voice", "from", "length", "conditionals", "licence"), *map(_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

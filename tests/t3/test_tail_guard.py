@@ -1,7 +1,8 @@
 """The tail guard drops what is said after the last word, and never a token of speech.
 
 Garbage is planted behind real utterances of mini, after the very step at which T3 sampled its stop token, and T3's own
-attention and likelihoods over it are what the guard sees. ``pytest -s tests/test_tail.py -k planted`` prints the table.
+attention and likelihoods over it are what the guard sees. ``pytest -s tests/t3/test_tail_guard.py -k planted`` prints
+the table.
 """
 
 from __future__ import annotations
