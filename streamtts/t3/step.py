@@ -72,7 +72,7 @@ class KVCache:
         return KVCache(moved(self.data, self.length, self.length + room), self.length, self.scales)
 
     def keys(self, positions: range) -> Tensor:
-        """Keys of some positions, (layers, heads, positions, head_size), with the scales applied, for :func:`looks_at`."""
+        """Keys (layers, heads, positions, head_size) of some positions, with scales applied, for :func:`looks_at`."""
         keys = self.data[:, 0, :, positions.start : positions.stop]
         return keys if self.scales is None else keys * self.scales[:, 0]
 
