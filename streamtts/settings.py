@@ -44,44 +44,42 @@ class Settings:
             its ``allowed`` the allowed values.
     """
 
-    # Chunk schedule, in speech tokens of 40 ms: first, then tokens_per_chunk growing by chunk_growth up to the cap.
-    first_chunk_tokens: int = _number(6, 1, 250, "tokens", "audio in the first chunk: small means early first sound")
-    tokens_per_chunk: int = _number(10, 1, 250, "tokens", "audio in the second chunk, from which chunks grow")
-    chunk_growth: float = _number(1.25, 1.0, 4.0, "x", "each later chunk is this much longer than the last", 0.05)
-    max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks stop growing here")
+    # Chunk schedule, in speech tokens of 40 ms: the first chunk, then chunks that grow by a factor up to a limit.
+    first_chunk_tokens: int = _number(6, 1, 250, "tokens", "length of the first chunk; shorter starts sooner")
+    tokens_per_chunk: int = _number(10, 1, 250, "tokens", "length of the second chunk; later chunks grow from there")
+    chunk_growth: float = _number(1.25, 1.0, 4.0, "x", "length of each later chunk relative to the one before", 0.05)
+    max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks grow up to this length")
 
     adaptive_chunks: bool = field(
         default=False,
-        metadata={
-            "help": "fit all chunks to the measured speed instead, so that a machine that keeps up leaves no gap"
-        },
+        metadata={"help": "fit all chunks to the measured speed, so that a machine that is fast enough leaves no gap"},
     )
     prebuffer: bool = field(
         default=False, metadata={"help": "on a machine slower than real time, start late enough to play without a gap"}
     )
 
-    # How S3Gen sees what surrounds a chunk.
+    # What S3Gen and HiFT see around a chunk.
     policy: Policy = _choice("window", get_args(Policy), "what S3Gen sees around a chunk")
     left_context_tokens: int = _number(50, 0, 1000, "tokens", "earlier tokens decoded again with every chunk")
-    prompt_seconds: float = _number(10, 1, 10, "s", "of the voice clip that S3Gen decodes with: less is faster", 0.5)
-    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens a chunk waits for before it is decoded")
+    prompt_seconds: float = _number(10, 1, 10, "s", "length of the voice clip that S3Gen sees; shorter is faster", 0.5)
+    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens that a chunk waits for before it is decoded")
     vocoder_lookahead_tokens: int = _number(
-        3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; what it sees beyond, it guesses"
+        3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; it guesses the rest of what it needs"
     )
-    flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel; some checkpoints manage with one")
-    crossfade_ms: float = _number(40, 0, 200, "ms", "length of the blend where a chunk was rendered twice", 10)
-    crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the blend")
+    flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel; one is enough for some checkpoints")
+    crossfade_ms: float = _number(40, 0, 200, "ms", "length of the crossfade where two decoder passes overlap", 10)
+    crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the crossfade")
 
     # Sampling of T3. None: the checkpoint's default.
     temperature: float | None = _number(None, 0.05, 2.0, "", "randomness of the speech tokens", 0.05)
-    top_k: int | None = _number(None, 1, 6561, "tokens", "sample among this many likeliest tokens only")
-    top_p: float | None = _number(None, 0.01, 1.0, "", "sample within this share of probability only", 0.01)
-    repetition_penalty: float | None = _number(None, 1.0, 2.0, "", "discourage tokens said before", 0.05)
-    max_tokens: int = _number(1000, 1, 1000, "tokens", "runaway guard for one piece of text")
+    top_k: int | None = _number(None, 1, 6561, "tokens", "sample only among this many most likely tokens")
+    top_p: float | None = _number(None, 0.01, 1.0, "", "sample only within this share of the probability", 0.01)
+    repetition_penalty: float | None = _number(None, 1.0, 2.0, "", "penalty on tokens that were already used", 0.05)
+    max_tokens: int = _number(1000, 1, 1000, "tokens", "most speech tokens for one piece of text")
     seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
 
     tail_guard: bool = field(default=True, metadata={"help": "drop noise and babble that T3 adds after the last word"})
-    watermark: bool = field(default=True, metadata={"help": "carry Resemble's PerTh watermark, as stock audio does"})
+    watermark: bool = field(default=True, metadata={"help": "add Resemble's PerTh watermark, as in stock audio"})
     parallel: bool = field(default=True, metadata={"help": "run T3 and S3Gen in two threads"})
 
     def __post_init__(self) -> None:
