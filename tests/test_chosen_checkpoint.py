@@ -1,4 +1,4 @@
-"""A folder in Turbo's layout is chosen instead of mini: every way in speaks with it and says so.
+"""A folder in Turbo's layout is chosen instead of mini: every command and endpoint speaks with it and names it.
 
 The weights are random and the model small; nothing else differs from Turbo. Such a model hardly ever ends by itself, so
 ``max_tokens``, or the tail guard's judgement of the length, ends it.

@@ -135,13 +135,13 @@ def test_a_machine_that_barely_keeps_up_starts_late_and_plays_through() -> None:
 
 
 @pytest.mark.parametrize("policy", ["cached", "window", "none"])
-def test_the_work_that_is_reckoned_with_is_the_work_that_is_done(model, monkeypatch, policy) -> None:
+def test_the_planned_work_is_the_work_that_is_done(model, monkeypatch, policy) -> None:
     """Costs are kept by numbers of tokens: they are what S3Gen renders and HiFT goes over, but for constants."""
-    reckoned, rendered, vocoded = [], [], []
+    planned, rendered, vocoded = [], [], []
     chunk, push, decode = Pace.chunk, HiftStream.push, s3gen.decode_tokens
 
     def count(self, tokens, guess, *ms):
-        reckoned.append(self._work(self._here, tokens, guess)[:2])
+        planned.append(self._work(self._here, tokens, guess)[:2])
         chunk(self, tokens, guess, *ms)
 
     def pushed(self, mel, last=False):
@@ -159,11 +159,11 @@ def test_the_work_that_is_reckoned_with_is_the_work_that_is_done(model, monkeypa
     stops = [(6, policy != "none"), (14, policy != "none"), (24, False), (40, False), (60, False), (500, False)]
     monkeypatch.setattr(decoder, "fixed_chunks", lambda *_: iter(stops))
     streamtts.stream(model, TEXT, settings=Settings(policy=policy, parallel=False, left_context_tokens=20)).collect()
-    assert len(reckoned) == 5
-    hift = [done - tokens for (_, tokens), done in zip(reckoned, vocoded, strict=False)]
+    assert len(planned) == 5
+    hift = [done - tokens for (_, tokens), done in zip(planned, vocoded, strict=False)]
     assert len(set(hift)) == 1
     if policy != "cached":
-        assert len({done - tokens for (tokens, _), done in zip(reckoned, rendered, strict=False)}) == 1
+        assert len({done - tokens for (tokens, _), done in zip(planned, rendered, strict=False)}) == 1
 
 
 def test_on_a_machine_too_slow_chunks_are_as_long_as_saves_something() -> None:

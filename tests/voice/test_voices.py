@@ -231,9 +231,9 @@ def test_the_list_tells_what_each_voice_is(speaker, tmp_path, capsys):
 
 def test_the_list_follows_the_checkpoint(small, tmp_path, capsys):
     assert [(v.name, v.seconds) for v in list_voices(None, str(small))] == [("default", 10.0)]
-    dumb = tmp_path / "dumb"
-    dumb.mkdir()
-    assert list_voices(None, str(dumb)) == []
+    voiceless = tmp_path / "voiceless"
+    voiceless.mkdir()
+    assert list_voices(None, str(voiceless)) == []
     assert [v.name for v in list_voices(None, "owner/not-on-this-machine")] == ["default"]
     assert [v.source for v in list_voices(None, "mini", ["default", "theirs"])] == ["built-in", "server"]
     assert main(["voices", "--model", str(tmp_path / "nowhere")]) == 1
