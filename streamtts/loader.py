@@ -21,12 +21,12 @@ from .checkpoint.architecture import NANO, Architecture, build_s3gen, build_t3, 
 from .checkpoint.hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .checkpoint.precision import HALVES, INTEGERS, Choice, Precision, choose
 from .checkpoint.quantize import PerChannel, converted, is_large, large_linears, replace_linears
-from .checkpoint.quiet import aloud, quiet
+from .checkpoint.stock_logging import aloud, quiet
 from .checkpoint.weights import check_memory, fill, unfilled
 from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
 from .hift.stream import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
-from .s3gen.onnx_blocks import FlowGraphs
+from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
@@ -325,7 +325,7 @@ def _tokenizer(folder: Path) -> Any:
     """The folder's Hugging Face text tokenizer."""
     from transformers import AutoTokenizer
 
-    from .checkpoint.quick_tokenizer import read_tokenizer
+    from .checkpoint.tokenizer import read_tokenizer
 
     try:
         if (folder / "tokenizer_config.json").exists():

@@ -9,8 +9,8 @@ import pytest
 import streamtts
 from streamtts import Settings
 from streamtts.chunks.decoder import Decoder
-from streamtts.s3gen import kv_memory as s3gen_memory
-from streamtts.s3gen.kv_memory import GraphBlocks, moved
+from streamtts.s3gen import block_causal_onnx as s3gen_memory
+from streamtts.s3gen.block_causal_onnx import GraphBlocks, moved
 from streamtts.voice.conditionals import Voice
 
 

@@ -1,5 +1,5 @@
 """Speech tokens -> mel frames, two a token, handed out once they are final.
 
 Called by `chunks.decoder`. One file per context policy: `window` (and `none`), `cached`.
-Open `onnx_blocks` and `kv_memory` for how `cached` is made fast.
+Open `onnx_graphs` and `block_causal_onnx` for how `cached` is made fast.
 """

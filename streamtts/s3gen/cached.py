@@ -23,8 +23,8 @@ from torch import Tensor
 from ..noise import NoiseTape
 from ..settings import FRAMES_PER_TOKEN, Settings
 from ..voice.conditionals import Voice
-from .kv_memory import GraphBlocks, Memory, speaker_of
-from .onnx_blocks import LOOKAHEAD, relative_positions
+from .block_causal_onnx import GraphBlocks, Memory, speaker_of
+from .onnx_graphs import LOOKAHEAD, relative_positions
 from .window import FLOW_NOISE, MelChunk, prompt_noise
 
 # Keys (heads, head_size, positions) and values (heads, positions, head_size): as products want them, without a copy.

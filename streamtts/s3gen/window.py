@@ -17,7 +17,7 @@ from ..audio import crossfade_gains
 from ..noise import NoiseTape
 from ..settings import FRAMES_PER_TOKEN, Settings
 from ..voice.conditionals import Voice
-from .kv_memory import decode_at_once, speaker_of
+from .block_causal_onnx import decode_at_once, speaker_of
 
 FLOW_NOISE, _PROMPT_NOISE = 21, 22  # noise streams
 

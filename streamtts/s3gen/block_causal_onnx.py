@@ -19,7 +19,7 @@ from torch import Tensor
 from ..settings import FRAMES_PER_TOKEN
 from ..t3.step import moved
 from ..voice.conditionals import Voice
-from .onnx_blocks import LOOKAHEAD, FlowGraphs
+from .onnx_graphs import LOOKAHEAD, FlowGraphs
 
 _ROOM = 64  # positions by which memory grows
 _WORTH_KEEPING = 500  # tokens of a pass whose memory is used again: a longer one is hardly a stream's
