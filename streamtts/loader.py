@@ -25,7 +25,8 @@ from .checkpoint.stock_logging import aloud, quiet
 from .checkpoint.weights import check_memory, fill, unfilled
 from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
-from .hift.stream import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
+from .hift.prepare import prepare_for_streams
+from .hift.stream import lag_samples
 from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
@@ -248,10 +249,7 @@ def _assemble(
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
-    fold_weight_norm(s3gen.mel2wav)
-    upsample_by_products(s3gen.mel2wav)
-    if device == "cpu":
-        convolve_by_fourier(s3gen.mel2wav)
+    prepare_for_streams(s3gen.mel2wav, fourier=device == "cpu")
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
