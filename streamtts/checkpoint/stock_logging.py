@@ -11,22 +11,21 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """No log line up to WARNING and no Python warning while stock code runs; errors still raise."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+    with _disabled_up_to(logging.WARNING), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def show_logs() -> contextlib.AbstractContextManager[None]:
+    """Inside :func:`quiet`: log lines are shown as usual, for code of our own."""
+    return _disabled_up_to(logging.NOTSET)
 
 
 @contextlib.contextmanager
-def aloud() -> Iterator[None]:
-    """Inside of :func:`quiet`: log lines of our own are shown as usual."""
-    level = logging.root.manager.disable
-    logging.disable(logging.NOTSET)
+def _disabled_up_to(level: int) -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(level)
     try:
         yield
     finally:
-        logging.disable(level)
+        logging.disable(before)

@@ -20,7 +20,8 @@ from ..errors import ModelFailed
 from ..hift.stream import HiftStream
 from ..noise import NoiseTape
 from ..s3gen.cached import CachedDecoder
-from ..s3gen.window import WindowDecoder, decode_tokens
+from ..s3gen.full_attention import decode_tokens
+from ..s3gen.window import WindowDecoder
 from ..settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_FRAME, SAMPLES_PER_TOKEN, Settings
 from .pace import Costs, Pace, Reach
 from .schedule import Chunk, adaptive_chunks, fixed_chunks
