@@ -30,10 +30,12 @@ class CachedDecoder:
         s3gen: Stock ``S3Gen``; shared, never written to.
         voice: The voice; its prompt state is computed at the first utterance and kept with it.
         settings: ``left_context_tokens``, ``flow_steps``, ``seed``, and the longest chunk. The crossfade is not used.
+        past_chunk: Tokens after a chunk that HiFT and the watermark need as mel; memory is reserved for them.
     """
 
-    def __init__(self, s3gen: Any, voice: Voice, settings: Settings) -> None:
-        self.reserved = min(_MAX_RESERVED, settings.left_context_tokens + settings.longest_chunk_tokens + 16)
+    def __init__(self, s3gen: Any, voice: Voice, settings: Settings, past_chunk: int = 0) -> None:
+        block = settings.longest_chunk_tokens + past_chunk + ENCODER_LOOKAHEAD
+        self.reserved = min(_MAX_RESERVED, settings.left_context_tokens + block)
         self.flow: Any = _block_causal_flow(s3gen.flow, settings.left_context_tokens, settings.flow_steps)
         self.voice, self.settings, self.device = voice, settings, s3gen.device
         self.noise = NoiseTape(settings.seed, FLOW_NOISE, channels=80)
