@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from urllib.parse import urlsplit
 
-from .checkpoint.model_arguments import add_precision
+from .checkpoint.precision import add_precision_option
 from .errors import StreamTTSError
 from .settings import Settings
 
@@ -64,7 +64,7 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", help="checkpoint of a server started for this command: mini (default), turbo, nano or a folder"
     )
-    add_precision(parser, default=None)
+    add_precision_option(parser, default=None)
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +170,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="asked of every client")
     parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
-    add_precision(parser)
+    add_precision_option(parser)
     parser.add_argument(
         "--preset", metavar="NAME", help="settings where a request names none: kept by `streamtts tune`, or a TOML file"
     )

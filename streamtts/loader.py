@@ -19,14 +19,17 @@ import torch
 
 from .checkpoint.architecture import NANO, Architecture, build_s3gen, build_t3, build_voice_encoder, restore_tables
 from .checkpoint.hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
-from .checkpoint.precision import HALVES, INTEGERS, Choice, Precision, choose
-from .checkpoint.quantize import PerChannel, converted, is_large, large_linears, replace_linears
-from .checkpoint.quiet import aloud, quiet
-from .checkpoint.weights import check_memory, fill, unfilled
+from .checkpoint.int4 import Int4Quantizer
+from .checkpoint.int8 import Int8Quantizer, replace_with_int8
+from .checkpoint.precision import INTEGERS, Choice, Precision, choose, t3_dtype
+from .checkpoint.quantize import is_large, large_linears, quantized_weights
+from .checkpoint.stock_logging import quiet
+from .checkpoint.weights import check_memory, init_empty_weights, load_weights
 from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
-from .hift.stream import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
-from .s3gen.onnx_blocks import FlowGraphs
+from .hift.prepare import prepare_for_streams
+from .hift.stream import lag_samples
+from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
@@ -177,7 +180,7 @@ def load(
     device = _choose_device(device, architecture)
     chosen = choose(precision, device, _small(architecture))
     rounded = (_T3_BLOCKS, _T3_HEAD, *_S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
-    check_memory((folder / name for name in (t3_file, *OTHER_FILES)), rounded=partial(is_large, parts=rounded))
+    check_memory((folder / name for name in (t3_file, *OTHER_FILES)), quantized=partial(is_large, parts=rounded))
     clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
     with quiet():
         model = _assemble(engine, folder, t3_file, architecture, device, chosen, clips)
@@ -230,12 +233,12 @@ def _assemble(
             "the watermarker cannot be loaded: resemble-perth needs pkg_resources; run pip install 'setuptools<81'",
         )
     threads = 1 if _small(architecture) else os.cpu_count() or 1
-    with unfilled():
+    with init_empty_weights():
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
     int8_parts = _S3GEN_STREAMING if chosen.precision in INTEGERS else ()
-    layers, rounded = _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
-    fill(ve, folder / "ve.safetensors")
+    layers, rounded = _load(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
+    load_weights(ve, folder / "ve.safetensors")
     with ThreadPoolExecutor(1) as beside:  # onnxruntime builds the graphs on one core
         graphs = None
         if _as_graphs(device, architecture, chosen.precision):
@@ -244,14 +247,11 @@ def _assemble(
         if graphs:
             s3gen.flow.graphs = graphs.result()  # policy "cached" runs them
     t3 = gpt2.t3
-    replace_linears(s3gen, layers, rounded)
+    replace_with_int8(s3gen, layers, rounded)
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
-    fold_weight_norm(s3gen.mel2wav)
-    upsample_by_products(s3gen.mel2wav)
-    if device == "cpu":
-        convolve_by_fourier(s3gen.mel2wav)
+    prepare_for_streams(s3gen.mel2wav, fourier=device == "cpu")
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
@@ -270,28 +270,27 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     graphs.
     """
     from .t3.cuda_graph import CapturedGpt2
-    from .t3.onnx_step import ROUNDING, GraphGpt2, block_linears
+    from .t3.onnx_step import GraphGpt2, block_linears
     from .t3.step import Gpt2
 
-    with unfilled():
+    with init_empty_weights():
         t3 = build_t3(architecture.t3)
     unused = ["tfmr.wte.weight"]  # stock code drops it as well
     if precision != "int4":
         int8_parts = (_T3_BLOCKS, _T3_HEAD) if precision in INTEGERS else ()
-        replace_linears(t3, *_fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision)))
+        replace_with_int8(t3, *_load(t3, file, int8_parts, unused=unused, dtype=t3_dtype(precision)))
         if precision == "fp32" and _as_graphs(device, architecture, precision):
             return GraphGpt2(t3, file, threads)
         return CapturedGpt2(t3) if device.startswith("cuda") else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
-    layers, head = _fill(t3, file, (_T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
-    replace_linears(t3, layers, head)
-    with aloud():
-        weights = converted(file, blocks, ROUNDING)
+    layers, head = _load(t3, file, (_T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
+    replace_with_int8(t3, layers, head)
+    weights = quantized_weights(file, blocks, Int4Quantizer())
     return GraphGpt2(t3, file, threads, head | weights)
 
 
-def _fill(
+def _load(
     module: torch.nn.Module,
     file: Path,
     int8_parts: Sequence[str],
@@ -299,17 +298,16 @@ def _fill(
     unused: Collection[str] = (),
     dtype: torch.dtype | None = None,
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """:func:`fill` all but the large layers of some parts; returns those layers and their int8 weights.
+    """:func:`load_weights`, all but the large layers of some parts; returns those layers and their int8 weights.
 
-    Both are arguments of :func:`replace_linears`.
+    Both are arguments of :func:`replace_with_int8`.
     """
     layers = large_linears(module, int8_parts) if int8_parts else {}
     large = {f"{name}.weight" for name in layers}
-    fill(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
+    load_weights(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
     if not layers:
         return {}, {}
-    with aloud():
-        return layers, converted(file, layers, PerChannel())
+    return layers, quantized_weights(file, layers, Int8Quantizer())
 
 
 def _as_graphs(device: str, architecture: Architecture, precision: str) -> bool:
@@ -325,7 +323,7 @@ def _tokenizer(folder: Path) -> Any:
     """The folder's Hugging Face text tokenizer."""
     from transformers import AutoTokenizer
 
-    from .checkpoint.quick_tokenizer import read_tokenizer
+    from .checkpoint.tokenizer import read_tokenizer
 
     try:
         if (folder / "tokenizer_config.json").exists():

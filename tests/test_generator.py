@@ -15,7 +15,9 @@ from streamtts import Settings, StreamTTSError
 from streamtts.chunks.schedule import chunk_stops
 from streamtts.hift.stream import HiftStream
 from streamtts.noise import NoiseTape
-from streamtts.s3gen.window import FLOW_NOISE, WindowDecoder, decode_tokens, prompt_noise
+from streamtts.s3gen.flow import FLOW_NOISE, prompt_noise
+from streamtts.s3gen.full_attention import decode_tokens
+from streamtts.s3gen.window import WindowDecoder
 from streamtts.seams.judge import log_mel_distance
 from streamtts.settings import SAMPLES_PER_TOKEN
 

@@ -26,7 +26,7 @@ from ..checkpoint.architecture import (
     build_voice_encoder,
 )
 from ..checkpoint.hub import T3_FILES
-from ..checkpoint.quiet import quiet
+from ..checkpoint.stock_logging import quiet
 from ..settings import FRAMES_PER_TOKEN, TOKEN_RATE
 from ..t3.step import START
 

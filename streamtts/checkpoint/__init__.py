@@ -1,6 +1,7 @@
-"""A checkpoint folder on disk -> weights inside the stock modules, in the number format that was asked for.
+"""A checkpoint folder on disk in, the stock modules with their weights in a number format out; called by `loader`.
 
-Called by `streamtts.load`, by the stages (`t3`, `s3gen`) for their graphs, and by `bench` and `doctor`.
-Open `hub` for names and downloads, `architecture` for sizes, `weights` for reading, `precision` for the choice of a
-number format, `quantize` for int8 and int4, `onnx_graph` for building onnxruntime graphs.
+`hub`: names and downloads; `architecture`: sizes and stock classes; `weights`, `tokenizer`: reading files.
+`precision`: which number formats there are, and the choice; `int8`, `int4`: one format each; `quantize`: all weights of
+a file in one; `tensor_cache`: kept for the next time.
+`onnx_graph`, `kv_memory`: what T3 and S3Gen both run on. `stock_logging`: silence for stock code.
 """

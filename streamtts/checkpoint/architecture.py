@@ -24,7 +24,7 @@ class T3Sizes:
     layers: int = 24
     heads: int = 16
     positions: int = 8196
-    prompt_tokens: int = 375  # of the voice prompt, in front of the text
+    prompt_tokens: int = 375  # of the voice prompt, before the text
     text_vocab: int = 50276
 
 
@@ -55,7 +55,7 @@ class S3GenSizes:
 
 @dataclass(frozen=True)
 class Architecture:
-    """All sizes of a checkpoint folder plus the sampling defaults that go with its weights."""
+    """All sizes of a checkpoint, and the sampling defaults that belong to its weights."""
 
     t3: T3Sizes = field(default_factory=T3Sizes)
     s3gen: S3GenSizes = field(default_factory=S3GenSizes)
@@ -67,7 +67,7 @@ class Architecture:
 
     @classmethod
     def from_json(cls, path: Path) -> Architecture:
-        """Sizes from a checkpoint's ``config.json``; what it does not name is Turbo's.
+        """Sizes from a checkpoint's ``config.json``; a size that it does not name is Turbo's.
 
         Raises:
             CheckpointError: The file is not JSON or names a size that does not exist.
@@ -144,7 +144,7 @@ def build_s3gen(sizes: S3GenSizes) -> Any:
 
 
 def restore_tables(s3gen: Any) -> None:
-    """Compute again what stock S3Gen makes at construction and no checkpoint holds (it was built without memory)."""
+    """Compute the tables that stock S3Gen makes at construction; no checkpoint holds them."""
     import torch
     from librosa.filters import mel
     from s3tokenizer.model_v2 import precompute_freqs_cis

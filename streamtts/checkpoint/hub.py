@@ -1,4 +1,4 @@
-"""Checkpoint names -> folders: the Hugging Face cache first, its hub only for what the cache lacks."""
+"""Checkpoint names -> folders: from the Hugging Face cache, or downloaded where the cache lacks a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import CheckpointError
 
 REPOSITORIES = {"turbo": "ResembleAI/chatterbox-turbo", "nano": "ResembleAI/chatterbox-nano"}
-# What chatterbox-tts itself asks for.
+# What chatterbox-tts itself downloads.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.pt", "*.model"]
 T3_FILES = ("t3_turbo_v1.safetensors", "t3_nano_v1.safetensors")
 S3GEN_FILE = "s3gen_meanflow.safetensors"
@@ -19,7 +19,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Names of the files that a checkpoint folder must have and this one lacks."""
+    """Names of the files that a checkpoint folder needs and this one lacks."""
     missing = [name for name in OTHER_FILES if not (folder / name).exists()]
     if not any((folder / name).exists() for name in T3_FILES):
         missing.insert(0, " or ".join(T3_FILES))
@@ -63,11 +63,12 @@ def engine_of(repository: str) -> str:
 def snapshot(repository: str) -> Path:
     """The folder of a repository's files; downloads what the cache lacks, with a progress bar.
 
-    A download that was interrupted goes on where it stopped. ``HF_TOKEN``, ``HF_HOME``, ``HF_HUB_CACHE`` and
+    An interrupted download continues where it stopped. ``HF_TOKEN``, ``HF_HOME``, ``HF_HUB_CACHE`` and
     ``HF_HUB_OFFLINE`` are honoured. A checkpoint that is whole in the cache needs no network.
 
     Raises:
-        CheckpointError: Not in the cache and not to be had: no network, no such repository, no permission, disk full.
+        CheckpointError: It is not in the cache and cannot be downloaded: no network, no such repository, no
+            permission, disk full.
     """
     import httpx
     from huggingface_hub import constants, snapshot_download
@@ -97,7 +98,7 @@ def snapshot(repository: str) -> Path:
 
 
 def _cached(repository: str) -> Path | None:
-    """The repository's newest snapshot in the cache, whole or not; no network."""
+    """The repository's newest snapshot in the cache, whole or not, or None; no network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

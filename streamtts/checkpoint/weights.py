@@ -1,7 +1,7 @@
 """Weights from safetensors files into modules that were built without memory.
 
-A tensor that has the wanted type already is a view of the mapped file, so loading copies nothing; one of another type
-is converted by itself. No file is unpickled.
+A tensor that has the right type in the file becomes a view of the mapped file, so loading copies nothing; any other is
+converted on its own. No file is unpickled.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
-_DRAWN = ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_")
-MEMORY_MARGIN = 1.15  # loading takes a little more than the weights: folded norms, caches, Python itself
+_RANDOM_INITS = ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_")
+MEMORY_MARGIN = 1.15  # loading takes a little more than the weights: folded norms, caches, Python
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -50,20 +50,20 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def check_memory(
     files: Iterable[Path],
     available: int | None = None,
-    rounded: Callable[[str, tuple[int, ...]], bool] = lambda *_: False,
+    quantized: Callable[[str, tuple[int, ...]], bool] = lambda *_: False,
 ) -> None:
-    """Refuse before loading what would not fit: a process that runs out of memory is killed without a word.
+    """Refuse to load what does not fit: a process that runs out of memory is killed without a message.
 
     Args:
-        files: The safetensors files to be loaded, as float32.
-        available: Bytes that may be taken; None asks the system.
-        rounded: Whether a tensor of that name and shape will be held in one byte per weight.
+        files: The safetensors files to load as float32.
+        available: Bytes of free memory; None asks the system.
+        quantized: Whether a tensor of this name and shape will be held in one byte per weight.
 
     Raises:
-        StreamTTSError: ``no_memory``, with what is needed and what there is.
+        StreamTTSError: ``no_memory``, with the bytes needed and free.
     """
     tensors = [tensor for path in files for tensor in shapes(path).items()]
-    needed = MEMORY_MARGIN * sum((1 if rounded(*t) else 4) * math.prod(t[1]) for t in tensors)
+    needed = MEMORY_MARGIN * sum((1 if quantized(*t) else 4) * math.prod(t[1]) for t in tensors)
     free = psutil.virtual_memory().available if available is None else available
     if needed > free:
         raise StreamTTSError(
@@ -74,24 +74,24 @@ def check_memory(
 
 
 @contextlib.contextmanager
-def unfilled() -> Iterator[None]:
-    """Modules made in this context have no memory and draw no numbers: :func:`fill` brings a file's tensors."""
+def init_empty_weights() -> Iterator[None]:
+    """Modules made in this context have no memory and no random weights; :func:`load_weights` gives them tensors."""
     import torch
     from torch.overrides import TorchFunctionMode
 
-    class Undrawn(TorchFunctionMode):
-        """On the ``meta`` device drawing goes through Python: a second for a full-size S3Gen, for nothing."""
+    class NoRandomInit(TorchFunctionMode):
+        """Skip random initialisation, which on the ``meta`` device takes a second for a full-size S3Gen."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "__name__", "") in _DRAWN:
+            if getattr(func, "__name__", "") in _RANDOM_INITS:
                 return args[0] if args else kwargs["tensor"]
             return func(*args, **(kwargs or {}))
 
-    with torch.device("meta"), Undrawn():
+    with torch.device("meta"), NoRandomInit():
         yield
 
 
-def fill(
+def load_weights(
     module: torch.nn.Module,
     path: Path,
     *,
@@ -99,13 +99,13 @@ def fill(
     unused: Collection[str] = (),
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Give a module built on the ``meta`` device the tensors of a safetensors file.
+    """Give the tensors of a safetensors file to a module that was built in :func:`init_empty_weights`.
 
     Args:
         module: Takes the tensors as its parameters and buffers.
         path: The file.
         optional: Names that the file may lack.
-        unused: Names that the file may hold and the module does not want.
+        unused: Names in the file that are not loaded.
         dtype: Type of the floating-point weights; None: float32.
 
     Raises:

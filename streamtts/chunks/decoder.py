@@ -20,7 +20,8 @@ from ..errors import ModelFailed
 from ..hift.stream import HiftStream
 from ..noise import NoiseTape
 from ..s3gen.cached import CachedDecoder
-from ..s3gen.window import WindowDecoder, decode_tokens
+from ..s3gen.full_attention import decode_tokens
+from ..s3gen.window import WindowDecoder
 from ..settings import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_FRAME, SAMPLES_PER_TOKEN, Settings
 from .pace import Costs, Pace, Reach
 from .schedule import Chunk, adaptive_chunks, fixed_chunks
@@ -71,9 +72,11 @@ class Decoder:
         self._done = 0  # tokens whose audio was yielded
         voice = voice.cut(settings.prompt_seconds)
         isolated = settings.policy == "none" and not one_shot
-        self._policy = _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, one_shot)
-        self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None
         mark = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0
+        self._policy = (
+            _Isolated(model, voice, settings) if isolated else _Continuous(model, voice, settings, mark, one_shot)
+        )
+        self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None
         self._reach = replace(self._policy.reach, mark=mark)
         self._pending = torch.zeros(0)  # finished audio after the last chunk
         self._seams: list[int] = []
@@ -146,19 +149,23 @@ class _Continuous:
     guessing. Later the vocoder itself takes over with a short crossfade, and waits for all the mel it needs.
     """
 
-    def __init__(self, model: Model, voice: Voice, settings: Settings, one_shot: bool) -> None:
+    def __init__(self, model: Model, voice: Voice, settings: Settings, mark: int, one_shot: bool) -> None:
         self.model = model
-        policy = CachedDecoder if settings.policy == "cached" and not one_shot else WindowDecoder
-        self.mel: WindowDecoder | CachedDecoder = policy(model.tts.s3gen, voice, settings)
-        self.hift = HiftStream(model.tts.s3gen.mel2wav, settings.seed)
-        lag = model.vocoder_lag_tokens
+        s3gen, lag = model.tts.s3gen, model.vocoder_lag_tokens
+        cached = settings.policy == "cached" and not one_shot
+        self.mel: WindowDecoder | CachedDecoder = (
+            CachedDecoder(s3gen, voice, settings, past_chunk=lag + mark)
+            if cached
+            else WindowDecoder(s3gen, voice, settings)
+        )
+        self.hift = HiftStream(s3gen.mel2wav, settings.seed)
         self.reach = Reach(
-            hold_back=policy.hold_back_tokens(settings),
+            hold_back=self.mel.hold_back_tokens(settings),
             lag=lag,
             lookahead=min(settings.vocoder_lookahead_tokens, lag),
-            context=settings.left_context_tokens if policy is WindowDecoder else 0,
+            context=0 if cached else settings.left_context_tokens,
         )
-        self.trim_fade = model.tts.s3gen.trim_fade.cpu()  # once per utterance: per chunk it would cut a 40 ms hole
+        self.trim_fade = s3gen.trim_fade.cpu()  # once per utterance: per chunk it would cut a 40 ms hole
         self.vocoded = self.done = 0  # samples made by the vocoder itself, samples returned
         self.guess = torch.zeros(0)  # samples after ``done`` made by the copy, to fade from
         self.waiting: torch.Tensor | None = None  # mel that only the copy has seen

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ..checkpoint.hub import REPOSITORIES
-from ..checkpoint.model_arguments import add_precision
+from ..checkpoint.precision import add_precision_option
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"  # there in a checkout, not in an installed wheel
 INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
@@ -252,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="with --model: cpu, cuda or mps")
     parser.add_argument("--max-tokens", type=int, default=1000, metavar="N", help="with --model: stop after N tokens")
     parser.add_argument("--out", metavar="FILE", help="with --model: write what it said as a WAV file")
-    add_precision(parser)
+    add_precision_option(parser)
     parser.add_argument(
         "--compare-precision", action="store_true", help="with --model: load it once more, for its error against fp32"
     )

@@ -1,4 +1,6 @@
-"""Mel frames -> samples at 24 kHz, 480 a frame, equal to vocoding all at once.
+"""Mel frames in, samples at 24 kHz out, 480 per frame: the same samples as vocoding the whole utterance at once.
 
-Called by `chunks.decoder`. Open `stream` for the streaming vocoder, `fourier` for its fast convolutions on a CPU.
+`loader` calls `prepare` once per checkpoint; `chunks.decoder` makes a `stream.HiftStream` per utterance.
+Open `stream` for the network as a whole, `layers` for one layer, `source` for pitch, phase and noise, `fourier` for
+the fast convolutions on a CPU.
 """

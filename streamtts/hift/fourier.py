@@ -1,10 +1,10 @@
-"""Conv1d by short Fourier transforms: on a CPU a vocoder's convolutions take a quarter to a half of the time so.
+"""Conv1d by short Fourier transforms, for a CPU: it takes a quarter to a half of the time of the direct sum.
 
 A convolution of kernel k costs k products per output and pair of channels. Cut into overlapping tiles of N >= 2k
-positions (overlap-save) and transformed, it is one product per frequency instead, three real ones with Gauss's
-trick: 1.5 to 2.2 per output. The two transforms are small matrix products that all channels share. As an algorithm:
-Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs", https://arxiv.org/abs/1312.5851.
-Results differ from the direct sum by the rounding of float32 alone.
+positions (overlap-save) and transformed, it is one complex product per frequency instead, which is three real ones by
+Gauss's method: 1.5 to 2.2 per output. The two transforms are small matrix products that all channels share. The
+algorithm: Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs",
+https://arxiv.org/abs/1312.5851. Results differ from the direct sum only by the rounding of float32.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 
 class FourierConv:
-    """A convolution without padding or stride, its weights transformed.
+    """A convolution without padding, over transformed weights.
 
     Args:
-        conv: Its kernel and dilation are any; stride and groups are 1.
+        conv: Of any kernel size and dilation; stride and groups are 1.
     """
 
     def __init__(self, conv: nn.Conv1d) -> None:
@@ -29,21 +29,21 @@ class FourierConv:
         weight = torch.einsum("pk,oik->pio", kernels, conv.weight)  # (points, in, out)
         self.weight = weight.contiguous()
         self.tile = self.forward.shape[1]
-        self.valid = len(self.inverse)  # positions of a tile that no wrapping around reaches
-        # The mean's inverse is 1 / tile at every position, so there the bias costs one row and not one more pass.
+        self.valid = len(self.inverse)  # outputs of a tile that circular convolution leaves correct
+        # The inverse of frequency 0 is 1 / tile at every position: added there, the bias costs one row only.
         self.bias = None if conv.bias is None else conv.bias * self.tile
 
-    def missing(self, n: int) -> int:
-        """Positions by which a call for n outputs looks past its last input, whatever they hold."""
+    def padding(self, n: int) -> int:
+        """Positions that a call for n outputs needs after its last input, to fill a tile; their values are ignored."""
         return self._tiles(n) * self.valid * self.dilation - n
 
     def _tiles(self, n: int) -> int:
         return math.ceil(n / (self.valid * self.dilation))
 
     def __call__(self, x: Tensor, n: int) -> Tensor:
-        """X (1, n + (kernel - 1) * dilation + missing(n), in), contiguous -> (1, n, out), n > 0."""
+        """Inputs (1, n + (kernel - 1) * dilation + padding(n), in), contiguous -> outputs (1, n, out), n > 0."""
         d, valid, tiles, channels = self.dilation, self.valid, self._tiles(n), x.shape[2]
-        # A dilated convolution is d of them, each over every d-th position.
+        # A dilated convolution is d plain ones, each over every d-th position.
         tiled = x.as_strided((d, tiles, self.tile, channels), (channels, valid * d * channels, d * channels, 1))
         points = torch.matmul(self.forward, tiled).flatten(0, 1)  # (d * tiles, points, in)
         points = torch.bmm(points.transpose(0, 1), self.weight)  # (points, d * tiles, out)
@@ -57,10 +57,10 @@ class FourierConv:
 
 @cache
 def _transforms(kernel: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Into the points: of a tile (points, tile) and of a kernel (points, kernel); out of them (valid, points).
+    """Matrices from a tile (points, tile) and from a kernel (points, kernel) to points, and back (valid, points).
 
-    A frequency is three points: with x = a + bi and w = c + di, c(a + b), a(d - c) and b(c + d) give
-    x * w = (first - third) + (first + second)i. Frequency 0, the first point, and the last one are real.
+    A frequency is three points: with x = a + bi and w = c + di, the products c(a + b), a(d - c) and b(c + d) give
+    x * w = (first - third) + (first + second)i. Frequency 0, the first point, and the last frequency are real.
     """
     tile = 2 ** math.ceil(math.log2(2 * kernel))
     wave = 2 * math.pi / tile * torch.arange(tile, dtype=torch.float64)

@@ -1,5 +1,6 @@
-"""Speech tokens -> mel frames, two a token, handed out once they are final.
+"""Speech tokens in, mel frames out, two per token, each handed out once it is final; called by `chunks.decoder`.
 
-Called by `chunks.decoder`. One file per context policy: `window` (and `none`), `cached`.
-Open `onnx_blocks` and `kv_memory` for how `cached` is made fast.
+One file per context policy: `window` and `cached`; `full_attention` for one-shot decoding and policy `none`.
+`cached` runs on `block_causal_torch` or `block_causal_onnx`, the latter over the graphs that `onnx_graphs` builds.
+`flow`: what all of them need around the stock modules (noise, speaker embedding, relative positions).
 """

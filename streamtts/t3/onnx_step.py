@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint.onnx_graph import Graph, Session
-from ..checkpoint.quantize import Blocks, kept
+from ..checkpoint.int4 import Int4Quantizer
+from ..checkpoint.onnx_graph import OnnxGraph, OnnxSession
+from ..checkpoint.tensor_cache import cached_tensors
 from .step import START, Backbone, KVCache
 
-ROUNDING = Blocks(128)
 _KINDS = ("keys", "values")
 _LINEARS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 # Scales of an int8 cache, see GraphGpt2._measure_scales.
@@ -39,8 +39,8 @@ class GraphGpt2(Backbone):
         t3: A stock T3. Weights of its blocks that are in ``weights`` may be missing.
         file: Its checkpoint file, by whose hash the scales of an int8 cache are kept on disk.
         threads: Threads per operation.
-        weights: From :func:`quantize.converted`: those of the blocks in 4 bits, rounded by ``ROUNDING``, and those of
-            the speech head in int8. None: all are float32, in ``t3``.
+        weights: From :func:`quantize.quantized_weights`: those of the blocks in int4, and those of the
+            speech head in int8. None: all are float32, in ``t3``.
     """
 
     def __init__(self, t3: Any, file: Path, threads: int, weights: dict[str, Tensor] | None = None) -> None:
@@ -49,10 +49,9 @@ class GraphGpt2(Backbone):
         self.scales: Tensor | None = None  # of the cache; None if it is float32
         if weights:
             shape = self.depth, 2, self.heads, 1, self.size // self.heads
-            found = kept(
-                file, f"{ROUNDING.name}-cache", {"scales": shape}, lambda: {"scales": self._measure_scales(shape)}
-            )
-            self.scales = found["scales"]
+            name = f"{Int4Quantizer().name}-cache"
+            made = cached_tensors(file, name, {"scales": shape}, lambda: {"scales": self._measure_scales(shape)})
+            self.scales = made["scales"]
             t3.tfmr = StockCall(self)
 
     def new_cache(self) -> KVCache:
@@ -127,7 +126,7 @@ class _Bound:
         self.logits = torch.empty(1, 1, len(gpt2.t3.speech_emb.weight))
         self.qkv = torch.empty(gpt2.depth, n, 3 * gpt2.size) if asked else None
         self.before, self.total = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
-        self.binding = gpt2.session.binding()
+        self.binding = gpt2.session.io_binding()
         self.binding.input("x", self.x)
         self.binding.input("before", self.before)
         self.binding.input("total", self.total)
@@ -165,10 +164,10 @@ def block_linears(t3: Any) -> dict[str, Any]:
     return {f"tfmr.h.{i}.{name}": block.get_submodule(name) for i, block in enumerate(t3.tfmr.h) for name in _LINEARS}
 
 
-def _session(t3: Any, threads: int, weights: dict[str, Tensor] | None) -> Session:
+def _session(t3: Any, threads: int, weights: dict[str, Tensor] | None) -> OnnxSession:
     """The graph: embeddings with their positions added -> hidden states after the last norm, and the next logits."""
     tfmr, heads, size = t3.tfmr, t3.cfg.n_head, t3.cfg.n_embd
-    graph = Graph("t3", weights)
+    graph = OnnxGraph("t3", weights)
     how: dict[str, Any] = {"num_heads": heads, "kv_num_heads": heads}
     if weights:  # int8 keys and values
         how |= {"k_quant_type": "PER_CHANNEL", "v_quant_type": "PER_CHANNEL", "kv_cache_bit_width": 8}

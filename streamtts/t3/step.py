@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint.architecture import Architecture
+from ..checkpoint.kv_memory import copy_with_capacity
 from ..settings import Settings
 from ..voice.conditionals import Voice
 from .sampling import Sampler
@@ -36,13 +37,6 @@ Watch = Callable[[float, NDArray[np.int64]], None]
 # Takes the index of a layer, and its keys and values of the next n positions (2, 1, heads, n, head_size). Stores them
 # and returns those to attend to.
 Remember = Callable[[int, Tensor], Tensor]
-
-
-def moved(kv: Tensor, used: int, capacity: int) -> Tensor:
-    """Copy the first ``used`` positions of keys and values (layers, 2, heads, positions, head_size) to new memory."""
-    other = kv.new_empty(*kv.shape[:3], capacity, kv.shape[4])
-    other[:, :, :, :used] = kv[:, :, :, :used]
-    return other
 
 
 @dataclass
@@ -65,11 +59,11 @@ class KVCache:
         """Make room for ``more`` positions."""
         need = self.length + more
         if need > self.data.shape[3]:
-            self.data = moved(self.data, self.length, need + _GROW)
+            self.data = copy_with_capacity(self.data, self.length, need + _GROW)
 
     def copy(self, room: int = 0) -> KVCache:
         """An independent cache with the same content and room for some more positions."""
-        return KVCache(moved(self.data, self.length, self.length + room), self.length, self.scales)
+        return KVCache(copy_with_capacity(self.data, self.length, self.length + room), self.length, self.scales)
 
     def keys(self, positions: range) -> Tensor:
         """Keys (layers, heads, positions, head_size) of some positions, with scales applied, for :func:`looks_at`."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Samples
-from ..checkpoint.model_arguments import add_precision
+from ..checkpoint.precision import add_precision_option
 from ..errors import StreamTTSError
 from ..seams.continuity import CONTINUOUS_MS, PlaybackReport, playback
 from ..seams.judge import SeamReport, analyse
@@ -337,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="streamtts tune", description="find the settings that sound whole and start soon"
     )
     parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
-    add_precision(parser)
+    add_precision_option(parser)
     parser.add_argument("--text", action="append", help="what to speak; repeat for more (default: three sentences)")
     parser.add_argument(
         "--grid",

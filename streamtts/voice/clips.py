@@ -21,7 +21,7 @@ import torch
 
 from ..audio import Samples
 from ..checkpoint.cache_folder import cache_folder
-from ..checkpoint.quiet import quiet
+from ..checkpoint.stock_logging import quiet
 from ..errors import StreamTTSError
 from .conditionals import DEFAULT_VOICE, read_flat_conditionals
 

@@ -6,7 +6,8 @@ from block_causal import at_once, in_turn
 
 import streamtts
 from streamtts import Settings
-from streamtts.s3gen.cached import LOOKAHEAD, CachedDecoder
+from streamtts.s3gen.cached import CachedDecoder
+from streamtts.s3gen.flow import ENCODER_LOOKAHEAD
 from streamtts.seams.judge import log_mel_distance
 
 EVERYTHING = Settings(policy="cached", left_context_tokens=1000)
@@ -98,7 +99,7 @@ def test_the_state_stays_as_large_as_its_context(model, tokens):
     many = tokens * 20
     sizes = []
     for stop in range(20, 1200, 20):
-        decoder.decode(many[: stop + LOOKAHEAD], stop)
+        decoder.decode(many[: stop + ENCODER_LOOKAHEAD], stop)
         sizes.append(decoder.state.size())
     assert sizes[5] == sizes[-1]
 
@@ -124,7 +125,7 @@ def test_in_int8_the_graphs_are_as_far_from_float32_as_pytorch_is(tokens):
     """Both round activations to 8 bits, each in its way; neither may be worse for it."""
     settings, stops = Settings(policy="cached"), [9, 19, 34, 60]
     engines = {name: streamtts.load(precision=name[:4]) for name in ("fp32", "int8 graphs", "int8 pytorch")}
-    assert engines["int8 graphs"].tts.s3gen.flow.graphs.rounded
+    assert engines["int8 graphs"].tts.s3gen.flow.graphs.quantized
     del engines["int8 pytorch"].tts.s3gen.flow.graphs
     exact, graphs, pytorch = (in_turn(m, m.voice(), tokens, stops, settings) for m in engines.values())
     apart, usual = ((mel - exact).abs().mean() for mel in (graphs, pytorch))

@@ -7,13 +7,14 @@ import torch
 
 import streamtts
 from streamtts import Settings
-from streamtts.checkpoint.quantize import Blocks, Int8Linear
+from streamtts.checkpoint.int4 import Int4Quantizer
+from streamtts.checkpoint.int8 import Int8Linear
 from streamtts.doctor import precision_error
 from streamtts.doctor.precision_error import forced_logits
 from streamtts.loader import MINI
 from streamtts.seams.measures import log_mel_distance
 from streamtts.settings import SAMPLES_PER_TOKEN
-from streamtts.t3.onnx_step import ROUNDING, GraphGpt2, StockCall, block_linears
+from streamtts.t3.onnx_step import GraphGpt2, StockCall, block_linears
 from streamtts.t3.step import START, STOP, Gpt2, looks_at, speech_tokens, voice_prefix
 
 TEXT = "Good morning, how are you today?"
@@ -39,7 +40,7 @@ def pair(request, folder, tmp_path_factory):
         full, graph = (streamtts.load(folder, precision=format_) for format_ in ("fp32", request.param))
     full.gpt2 = Gpt2(full.tts.t3)
     for layer in block_linears(full.tts.t3).values() if request.param == "int4" else ():
-        layer.weight.copy_(unrounded(*ROUNDING.round(layer.weight.T)).T)
+        layer.weight.copy_(unrounded(*Int4Quantizer().quantize(layer.weight.T)).T)
     return full, graph
 
 
@@ -52,8 +53,8 @@ def unrounded(packed, scale):
 @pytest.mark.parametrize("inputs", [96, 192, 1024])
 def test_rounding_to_blocks_is_off_by_half_a_step_or_by_what_was_cut(inputs):
     weight = torch.randn(50, inputs, generator=torch.Generator().manual_seed(0))
-    rounding = Blocks(128)
-    packed, scale = rounding.round(weight)
+    rounding = Int4Quantizer(128)
+    packed, scale = rounding.quantize(weight)
     assert (tuple(packed.shape), tuple(scale.shape)) == rounding.shapes(50, inputs)
     block = rounding.block(inputs)
     assert inputs % block == 0
@@ -68,7 +69,7 @@ def test_rounding_to_blocks_is_off_by_half_a_step_or_by_what_was_cut(inputs):
 
 
 def test_a_block_of_zeros_stays_zero():
-    assert not unrounded(*Blocks(128).round(torch.zeros(4, 128))).any()
+    assert not unrounded(*Int4Quantizer(128).quantize(torch.zeros(4, 128))).any()
 
 
 def test_these_are_the_layers_and_the_cache_of_the_format(pair):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from streamtts.checkpoint.quick_tokenizer import read_tokenizer
+from streamtts.checkpoint.tokenizer import read_tokenizer
 from streamtts.loader import MINI
 
 FILE = MINI / "tokenizer.json"
