@@ -8,6 +8,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 from urllib.parse import urlsplit
 
 from .checkpoint.model_arguments import add_precision
@@ -68,8 +69,6 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
-    from .client import say
-
     parser.add_argument("text", help="what to say; - reads it from standard input")
     parser.add_argument("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
     parser.add_argument("--simple", action="store_true", help="synthesise everything first, then send it")
@@ -83,7 +82,19 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _settings_list()
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
     _add_connection(parser)
-    parser.set_defaults(run=lambda options: say.run(_with_preset(options)))
+    parser.set_defaults(run=_say)
+
+
+def _say(options: argparse.Namespace) -> int:
+    """Speak a text through a server; one is started if none runs."""
+    from .client import say
+
+    def start_server(*arguments: Any, **named: Any) -> Any:
+        from .server.server import serve
+
+        return serve(*arguments, **named)
+
+    return say.run(_with_preset(options), start_server)
 
 
 def _settings_list() -> str:
@@ -147,9 +158,9 @@ def _list_voices(options: argparse.Namespace) -> int:
     """The voices of the server at hand, or of a checkpoint; what this machine knows of them is shown beside them."""
     from .client.connection import DEFAULT_URL, get_json
     from .client.say import runs_here
-    from .server.http_routes import is_loopback
     from .voice import voice_list
     from .voice.clips import VoiceFolder, voices_folder
+    from .wire.addresses import is_loopback
 
     checkpoint, names, folder = options.model, None, VoiceFolder(voices_folder())
     url = options.url or (DEFAULT_URL if options.model is None and runs_here() else None)
@@ -163,7 +174,7 @@ def _list_voices(options: argparse.Namespace) -> int:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    from .wire.messages import DEFAULT_PORT
+    from .wire.addresses import DEFAULT_PORT
 
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; any but loopback needs --token")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")

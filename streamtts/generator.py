@@ -22,12 +22,11 @@ from .chunks.playback import PlaybackMeter
 from .chunks.schedule import Prebuffer
 from .errors import ModelFailed, StreamTTSError
 from .loader import Model
-from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .settings import MAX_TEXT_CHARS, SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from .t3.step import START, speech_tokens
 from .t3.tail_guard import TailGuard
 from .text.split import Pause, Piece, script, text_ids
 from .voice.conditionals import DEFAULT_VOICE, Voice
-from .wire.limits import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -377,12 +376,13 @@ def redecode(
 
 def stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
     """What :func:`stream` and :func:`synthesize` share: a text as a stream, cut by the schedule or in one piece."""
-    limit = Limits().text_chars
     if not isinstance(text, str):
         raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")
-    if len(text) > limit:
+    if len(text) > MAX_TEXT_CHARS:
         raise StreamTTSError(
-            "text_too_long", f"the text has {len(text)} characters; at most {limit} are spoken at once", field="text"
+            "text_too_long",
+            f"the text has {len(text)} characters; at most {MAX_TEXT_CHARS} are spoken at once",
+            field="text",
         )
     voice = model.voice(voice_name)
     steps = script(model.tts.tokenizer, text)

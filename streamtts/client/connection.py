@@ -31,11 +31,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from ..audio import Samples, from_pcm16
 from ..chunks.playback import PlaybackMeter
 from ..errors import StreamTTSError
-from ..server.http_routes import is_loopback
+from ..wire.addresses import DEFAULT_PORT, SIMPLE_PATH, STREAM_PATH, is_loopback
 from ..wire.messages import (
-    DEFAULT_PORT,
-    SIMPLE_PATH,
-    STREAM_PATH,
     Cancel,
     Cancelled,
     Complete,

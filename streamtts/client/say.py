@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -21,13 +21,18 @@ from .loudspeaker import Loudspeaker
 PROBE_SECONDS = 1.0  # a server on this machine answers /health sooner than that
 
 
-def run(options: argparse.Namespace) -> int:
-    """Speak ``options.text``; progress goes to stderr, the table to stdout unless the WAV goes there."""
+def run(options: argparse.Namespace, start_server: Callable[..., Any]) -> int:
+    """Speak ``options.text``; progress goes to stderr, the table to stdout unless the WAV goes there.
+
+    Args:
+        options: Of the command line.
+        start_server: :func:`streamtts.serve`, called when no server is given and none runs on this machine.
+    """
     text = sys.stdin.read() if options.text == "-" else options.text
     with contextlib.ExitStack() as stack:
         wav_out = stack.enter_context(_stdout_for_wav()) if options.out == "-" else None
         speaker = stack.enter_context(Loudspeaker()) if options.play else None
-        url = stack.enter_context(server_for(options))
+        url = stack.enter_context(server_for(options, start_server))
         client = stack.enter_context(Client(url, token=options.token))
         speech = _ask(client, text, options)
         samples = _listen(speech, speaker, quiet=options.quiet)
@@ -43,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def server_for(options: argparse.Namespace) -> Iterator[str]:
+def server_for(options: argparse.Namespace, start_server: Callable[..., Any]) -> Iterator[str]:
     """The server to talk to: ``--url``, else the one running on this machine, else one for this command alone."""
     if options.url:
         yield options.url
@@ -51,10 +56,8 @@ def server_for(options: argparse.Namespace) -> Iterator[str]:
     if options.model is None and options.precision is None and runs_here():
         yield DEFAULT_URL
         return
-    from ..server.server import serve
-
     print("no server runs here: starting one for this command", file=sys.stderr)
-    server = serve(options.model, port=0, precision=options.precision or "auto", token=options.token)
+    server = start_server(options.model, port=0, precision=options.precision or "auto", token=options.token)
     try:
         yield server.url
     finally:

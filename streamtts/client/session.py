@@ -30,9 +30,9 @@ from websockets.exceptions import ConnectionClosed
 
 from ..audio import Samples, from_pcm16
 from ..errors import StreamTTSError
+from ..wire.addresses import SESSION_PATH
 from ..wire.heard import text_heard
 from ..wire.messages import (
-    SESSION_PATH,
     Audio,
     CancelContext,
     Cancelled,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ..errors import StreamTTSError
-from ..wire.messages import SESSION_PATH, SIMPLE_PATH, STREAM_PATH
+from ..wire.addresses import SESSION_PATH, SIMPLE_PATH, STREAM_PATH, is_loopback
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -138,7 +137,7 @@ def standard_pages(model: Model, health: Callable[[], dict[str, Any]], metrics: 
         "/health": json_page(health),
         "/voices": json_page(lambda: {"voices": model.voices, "default": "default"}),
         "/metrics": metrics,
-        "/": file_page("demo.html", "text/html; charset=utf-8"),
+        "/": file_page("server/demo.html", "text/html; charset=utf-8"),
         "/worklet.js": file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
     }
 
@@ -150,17 +149,7 @@ def json_page(values: Callable[[], Any]) -> Page:
 
 def file_page(name: str, content_type: str) -> Page:
     """A page that is one of the package's own files. Names come from this package alone, never from a request."""
-    return lambda: (content_type, resources.files(__package__).joinpath(name).read_bytes())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine can reach ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return lambda: (content_type, resources.files("streamtts").joinpath(name).read_bytes())
 
 
 def check_token(host: str, token: str | None) -> None:

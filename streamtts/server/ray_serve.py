@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
 from ..errors import StreamTTSError
+from ..wire.addresses import DEFAULT_PORT
 from ..wire.limits import Limits
-from ..wire.messages import DEFAULT_PORT
 from .connection import Link
 from .http_routes import SOCKET_PATHS, Gate, check_token, page_headers, standard_pages
 from .server import converse

@@ -1,4 +1,4 @@
-"""What a server accepts and how it paces itself; the text limit is a notebook's, too."""
+"""What a server accepts and how it paces itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from ..settings import MAX_TEXT_CHARS
+
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of a server. Shown to clients in ``ready`` and in error messages."""
 
-    text_chars: int = 5_000  # longest text of one request or context, characters
+    text_chars: int = MAX_TEXT_CHARS  # longest text of one request or context, characters
     message_bytes: int = 64 * 1024  # largest message read from a client: a security limit against memory exhaustion
     messages_per_second: float = 200.0  # faster senders are read no faster: their messages wait in the network
     connections: int = 100  # open WebSocket connections

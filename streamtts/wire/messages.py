@@ -18,12 +18,6 @@ from ..settings import SAMPLE_RATE, Settings
 from .limits import Limits
 
 PROTOCOL_VERSION = 1
-DEFAULT_PORT = 8765
-
-STREAM_PATH = "/ws/tts"  # frames as they are decoded
-SIMPLE_PATH = "/ws/tts/simple"  # everything synthesised first, then cut into frames
-SESSION_PATH = "/ws/v1/tts"  # text in pieces, many contexts
-
 SETTING_NAMES = tuple(f.name for f in dataclasses.fields(Settings))
 _LARGEST_INT = 2**63 - 1  # more digits than any field holds: refused before anything converts them
 

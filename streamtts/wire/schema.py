@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from ..settings import Settings
+from . import addresses
 from . import messages as protocol
 
 
@@ -44,9 +45,9 @@ def schema() -> dict[str, Any]:
         "title": "streamtts wire protocol",
         "description": "Text frames. Binary frames are PCM: signed 16-bit little-endian, 24 kHz, mono.",
         "endpoints": {
-            protocol.STREAM_PATH: _endpoint(["SpeakRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
-            protocol.SIMPLE_PATH: _endpoint(["SimpleRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
-            protocol.SESSION_PATH: _endpoint(session, told),
+            addresses.STREAM_PATH: _endpoint(["SpeakRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
+            addresses.SIMPLE_PATH: _endpoint(["SimpleRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
+            addresses.SESSION_PATH: _endpoint(session, told),
         },
         "$defs": dict(sorted(defs.items())),
     }

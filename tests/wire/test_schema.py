@@ -11,6 +11,7 @@ import pytest
 from streamtts import Limits, Settings, StreamTTSError
 from streamtts.wire import messages as protocol
 from streamtts.wire import schema as wire_schema
+from streamtts.wire.addresses import SESSION_PATH, STREAM_PATH
 
 FILE = Path(__file__).parents[2] / "docs" / "protocol.schema.json"
 LIMITS = Limits()
@@ -52,7 +53,7 @@ def test_schema_and_server_agree_on_requests(request_):
         accepted = True
     except StreamTTSError:
         accepted = False
-    assert validator("client", protocol.STREAM_PATH).is_valid(request_) == accepted
+    assert validator("client", STREAM_PATH).is_valid(request_) == accepted
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_schema_and_server_agree_on_requests(request_):
     ],
 )
 def test_what_clients_send_is_in_the_schema(message):
-    validator("client", protocol.SESSION_PATH).validate(json.loads(protocol.encode(message)))
+    validator("client", SESSION_PATH).validate(json.loads(protocol.encode(message)))
 
 
 def test_what_the_server_sends_is_in_the_schema():
@@ -76,7 +77,7 @@ def test_what_the_server_sends_is_in_the_schema():
         samples=960, audio_ms=40, ttfa_ms=1, total_ms=2, rtf=0.05, stages={"t3": 1.0}, max_underrun_ms=None, seed=0,
         settings=Settings().as_dict(), watermarked=False,
     )  # fmt: skip
-    session = validator("server", protocol.SESSION_PATH)
+    session = validator("server", SESSION_PATH)
     for message in (
         protocol.Ready(engine="mini", voices=["default"], limits={}),
         protocol.Started(context_id="a", settings={}),
