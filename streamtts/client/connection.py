@@ -32,15 +32,9 @@ from ..audio import Samples, from_pcm16
 from ..chunks.playback import PlaybackMeter
 from ..errors import StreamTTSError
 from ..wire.addresses import DEFAULT_PORT, SIMPLE_PATH, STREAM_PATH, is_loopback
-from ..wire.messages import (
-    Cancel,
-    Cancelled,
-    Complete,
-    Error,
-    Stats,
-    encode,
-    parse_server_message,
-)
+from ..wire.parsing import encode
+from ..wire.request_messages import Cancel
+from ..wire.server_messages import Cancelled, Complete, Error, Stats, parse_server_message
 
 T = TypeVar("T")
 

@@ -32,25 +32,20 @@ from ..audio import Samples, from_pcm16
 from ..errors import StreamTTSError
 from ..wire.addresses import SESSION_PATH
 from ..wire.heard import text_heard
-from ..wire.messages import (
+from ..wire.parsing import encode, well_formed
+from ..wire.server_messages import (
     Audio,
-    CancelContext,
     Cancelled,
     Complete,
-    End,
     Error,
-    Flush,
     Flushed,
     Pong,
     Ready,
-    Start,
     Started,
     Stats,
-    Text,
-    encode,
     parse_server_message,
-    well_formed,
 )
+from ..wire.session_messages import CancelContext, End, Flush, Start, Text
 from .connection import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_URL, next_or_none, open_socket, server_url
 
 T = TypeVar("T")

@@ -15,7 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from ..audio import pcm16
 from ..errors import ModelFailed, StreamTTSError
 from ..wire.limits import Limits
-from ..wire.messages import Audio, Error, Stats, encode, error_message
+from ..wire.parsing import encode
+from ..wire.server_messages import Audio, Error, Stats, error_message
 from .speaking import Frame, Speech
 from .telemetry import Telemetry
 

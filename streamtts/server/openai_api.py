@@ -22,7 +22,7 @@ from ..audio import Samples, pcm16
 from ..client.connection import AsyncClient, AsyncSpeech
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE, Settings
-from ..wire.messages import settings_from
+from ..wire.parsing import settings_from
 from .http_routes import check_token
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from ..errors import StreamTTSError
-from ..wire.messages import Cancel, Cancelled, Complete, SimpleRequest, SpeakRequest, parse_request
+from ..wire.request_messages import Cancel, SimpleRequest, SpeakRequest, parse_request
+from ..wire.server_messages import Cancelled, Complete
 from .connection import Link, ReaderGone, deliver
 from .speaking import Speech, Studio
 

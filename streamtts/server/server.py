@@ -28,7 +28,8 @@ from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE, Settings
 from ..wire.addresses import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH
 from ..wire.limits import Limits
-from ..wire.messages import encode, error_message
+from ..wire.parsing import encode
+from ..wire.server_messages import error_message
 from .clients import ClientInfo, Roster
 from .connection import Link
 from .http_routes import Gate, Routes, check_token, standard_pages

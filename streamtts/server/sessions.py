@@ -8,24 +8,9 @@ from collections.abc import Callable
 
 from ..errors import StreamTTSError
 from ..text.split import SENTENCE_END, cut_ready
-from ..wire.messages import (
-    Audio,
-    CancelContext,
-    Cancelled,
-    Complete,
-    End,
-    Flush,
-    Flushed,
-    Ping,
-    Pong,
-    Ready,
-    Start,
-    Started,
-    Text,
-    context_of,
-    parse_session_message,
-    well_formed,
-)
+from ..wire.parsing import well_formed
+from ..wire.server_messages import Audio, Cancelled, Complete, Flushed, Pong, Ready, Started
+from ..wire.session_messages import CancelContext, End, Flush, Ping, Start, Text, context_of, parse_session_message
 from .connection import Link, ReaderGone, deliver
 from .requests import new_request_id
 from .speaking import Frame, Speech, Studio

@@ -22,7 +22,7 @@ from ..audio import Samples
 from ..chunks.playback import PlaybackMeter
 from ..errors import ModelFailed, StreamTTSError
 from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from ..wire.messages import Stats
+from ..wire.server_messages import Stats
 from .scheduler import Places
 from .telemetry import Telemetry
 
