@@ -106,7 +106,7 @@ def test_the_package_s_own_client_says_that_it_was_kicked(server: ServerHandle) 
         speech = client.speak(LONG)
         next(iter(speech))
         assert server.kick(server.clients()[0].id)
-        with pytest.raises(StreamTTSError, match="whoever runs this server") as fault:
+        with pytest.raises(StreamTTSError, match="kicked: the operator of the server closed this connection") as fault:
             speech.collect()
         assert fault.value.code == "connection_lost"
 
