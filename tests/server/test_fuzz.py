@@ -15,8 +15,8 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from streamtts import StreamTTSError, serve
-from streamtts.server.server import ServerHandle
-from streamtts.wire.limits import Limits
+from streamtts.server import ServerHandle
+from streamtts.wire import Limits
 from streamtts.wire.parsing import SETTING_NAMES
 from streamtts.wire.request_messages import SpeakRequest, parse_request
 from streamtts.wire.server_messages import Error, ErrorCode, parse_server_message

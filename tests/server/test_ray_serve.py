@@ -23,7 +23,7 @@ from streamtts import Settings, StreamTTSError
 from streamtts.audio import from_pcm16, pcm16
 from streamtts.client.connection import AsyncClient, Client, get_json
 from streamtts.client.session import AsyncSession
-from streamtts.wire.limits import Limits
+from streamtts.wire import Limits
 
 ray = pytest.importorskip("ray", reason="pip install --editable '.[ray]'")
 pytestmark = pytest.mark.slow
