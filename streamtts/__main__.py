@@ -156,8 +156,7 @@ def _voices(options: argparse.Namespace) -> int:
 
 def _list_voices(options: argparse.Namespace) -> int:
     """The voices of the server at hand, or of a checkpoint; what this machine knows of them is shown beside them."""
-    from .client.connection import DEFAULT_URL, get_json
-    from .client.say import runs_here
+    from .client.transport import DEFAULT_URL, get_json, runs_here
     from .voice import voice_list
     from .voice.clips import VoiceFolder, voices_folder
     from .wire.addresses import is_loopback

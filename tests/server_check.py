@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import streamtts
-from streamtts.client.connection import Client, get_json
+from streamtts.client import Client
+from streamtts.client.transport import get_json
 from streamtts.loader import Model
 from streamtts.server import ServerHandle
 from streamtts.settings import SAMPLES_PER_TOKEN

@@ -15,10 +15,9 @@ import numpy as np
 from ..audio import Samples, wav_bytes, write_wav
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
-from .connection import DEFAULT_URL, Client, Speech, get_json
+from .connection import Client, Speech
 from .loudspeaker import Loudspeaker
-
-PROBE_SECONDS = 1.0  # a server on this machine answers /health sooner than that
+from .transport import DEFAULT_URL, runs_here
 
 
 def run(options: argparse.Namespace, start_server: Callable[..., Any]) -> int:
@@ -62,15 +61,6 @@ def server_for(options: argparse.Namespace, start_server: Callable[..., Any]) ->
         yield server.url
     finally:
         server.stop(deadline_s=0)
-
-
-def runs_here() -> bool:
-    """Whether a server of ours answers on this machine's default port."""
-    try:
-        health = get_json(DEFAULT_URL, "/health", timeout_s=PROBE_SECONDS)
-    except StreamTTSError:
-        return False
-    return isinstance(health, dict) and health.get("status") == "ok" and "engine" in health
 
 
 def _ask(client: Client, text: str, options: argparse.Namespace) -> Speech:

@@ -14,7 +14,8 @@ import pytest
 import streamtts
 from streamtts import Limits, Settings, StreamTTSError, serve
 from streamtts.audio import from_pcm16, pcm16
-from streamtts.client.connection import AsyncClient, Client, get_json, server_url
+from streamtts.client import AsyncClient, Client
+from streamtts.client.transport import get_json, server_url
 from streamtts.server.server import ServerHandle
 
 TEXT = "The client hears every chunk as it comes."
