@@ -97,7 +97,7 @@ def test_turns_end_clearly_when_the_server_stops_and_the_client_connects_again(m
     asyncio.run(scene())
 
 
-def test_after_an_interruption_the_client_hands_out_no_audio(server):
+def test_after_an_interruption_the_client_returns_no_audio(server):
     async def scene() -> None:
         async with AsyncSession(server.url) as session:
             turn = await session.start()

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
+import nest_asyncio
 import numpy as np
 import pytest
 
@@ -79,12 +80,13 @@ def test_one_thread_interrupts_what_another_hears(server):
 
 
 def test_the_blocking_client_works_inside_a_running_loop(server):
-    """As in a notebook cell, before and after another client patched the cell's loop with nest_asyncio."""
+    """As in a notebook cell, before and after nest_asyncio has patched the cell's loop."""
     heard: list[int] = []
 
     async def cell() -> None:
         with Session(server.url) as session, Client(server.url) as client:
             heard.append(spoken_by_hand(session))
+            nest_asyncio.apply(asyncio.get_running_loop())
             heard.append(len(client.speak("Hello.").collect()))
             heard.append(spoken_by_hand(session))
 

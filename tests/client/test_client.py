@@ -1,4 +1,4 @@
-"""Both clients against the real server."""
+"""Clients of single texts against the real server: :class:`AsyncClient`, and the blocking :class:`Client`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_errors_of_the_server_are_raised_with_code_field_and_allowed(client):
 
 
 def test_the_blocking_client_works_inside_a_running_loop(server):
-    """As in a notebook cell. In a loop of its own thread, since nest_asyncio patches loops for good."""
+    """As in a notebook cell."""
     heard = []
 
     async def cell() -> None:
