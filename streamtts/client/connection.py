@@ -39,8 +39,8 @@ class AsyncSpeech(AsyncFrames):
 
     Attributes:
         stats: The server's figures, once the answer has ended.
-        cancelled: The answer ended by :meth:`cancel`.
-        heard: Arrival of the frames on this side.
+        cancelled: Whether the answer ended early, by :meth:`cancel` or because the server stopped.
+        heard: The frames received: how many, how much audio, and when they came.
         asked: ``time.monotonic()`` when the request was sent.
     """
 
@@ -55,7 +55,7 @@ class AsyncSpeech(AsyncFrames):
 
     @property
     def ttfa_ms(self) -> float | None:
-        """Request sent to first audio received, on this side's clock."""
+        """Milliseconds from the request sent to the first audio received, on this side's clock."""
         if self.asked is None or self.heard.first_ms is None:
             return None
         return self.heard.first_ms - self.asked * 1000
@@ -82,7 +82,7 @@ class AsyncSpeech(AsyncFrames):
         """Take one frame: audio, or ``None`` for anything else.
 
         Raises:
-            StreamTTSError: What the server answered, or ``connection_lost``, ``connection_failed`` or ``timeout``.
+            StreamTTSError: The server's error, or ``connection_lost``, ``connection_failed`` or ``timeout``.
         """
         async with self._turn:
             if self._ended:

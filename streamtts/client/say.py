@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, server: AbstractContextManager[str]) -> int
         speaker = stack.enter_context(Loudspeaker()) if options.play else None
         client = stack.enter_context(Client(stack.enter_context(server), token=options.token))
         speak = client.speak_simple if options.simple else client.speak
-        speech = speak(text, voice=options.voice, **settings)
+        speech = speak(**{"text": text, "voice": options.voice, **settings})
         samples = _listen(speech, speaker, quiet=options.quiet)
         if wav_out is not None:
             wav_out.write(wav_bytes(samples))
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, server: AbstractContextManager[str]) -> int
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What the request names besides text and voice: the preset's settings, then those given by hand, which win."""
+    """The settings to ask for: the preset's, overridden by ``--set``, overridden by ``--tokens`` and the like."""
     settings: dict[str, Any] = {}
     if options.preset is not None:
         from ..tune.presets import load_preset
@@ -113,7 +113,7 @@ def table(speech: Speech, samples: Samples) -> str:
 def _seams(seams: list[int], samples: Samples) -> str:
     if not seams:
         return "none: decoded in one pass"
-    from ..seams.judge import analyse
+    from ..seams import analyse
 
     report = analyse(samples, seams, sample_rate=SAMPLE_RATE)
     step = report.worst("step_ratio")
@@ -134,7 +134,7 @@ def _write(path: str, samples: Samples) -> None:
 
 @contextlib.contextmanager
 def _stdout_for_wav() -> Iterator[IO[bytes]]:
-    """Standard output for the WAV alone: whatever else is printed meanwhile, by any library, goes to stderr."""
+    """Standard output for the WAV alone. Everything else that is printed meanwhile, by any library, goes to stderr."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

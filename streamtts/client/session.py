@@ -50,11 +50,11 @@ class AsyncTurn(AsyncFrames):
     """A context of a session: give it text, iterate for its audio. ``stats`` are there when the iteration has ended.
 
     Attributes:
-        context_id: Its name on the wire.
+        context_id: Its name in the protocol.
         stats: The server's figures, once the turn has ended.
-        cancelled: The server's last word after :meth:`cancel`: how much was sent, and the text of it.
-        headers: What the server said of each frame, in order.
-        flushes: How often the server said ``flushed``.
+        cancelled: The server's last message after :meth:`cancel`: how many samples it sent, and their text.
+        headers: The ``audio`` header of each frame received, in order.
+        flushes: Number of ``flushed`` messages received.
     """
 
     def __init__(self, session: AsyncSession, context_id: str) -> None:
@@ -64,23 +64,23 @@ class AsyncTurn(AsyncFrames):
         self.headers: list[Audio] = []
         self.flushes = 0
         self._session = session
-        # Audio, then None or the fault that ended the turn. The reader of the turn decides how much piles up.
-        self._heard: asyncio.Queue[Samples | StreamTTSError | None] = asyncio.Queue()
+        # Audio, then None or the fault that ended the turn. Audio waits here, however much, until the turn is iterated.
+        self._arrived: asyncio.Queue[Samples | StreamTTSError | None] = asyncio.Queue()
         self._started = asyncio.Event()
         self._over = self._unwanted = False
-        self._said: list[str] = []
+        self._texts: list[str] = []
 
     async def say(self, text: str) -> None:
-        """Add text, as short as a word part."""
-        self._said.append(text)
+        """Add text, of any length: a sentence, a word or a part of one."""
+        self._texts.append(text)
         await self._session._send(encode(Text(context_id=self.context_id, text=text)))
 
     async def flush(self) -> None:
-        """Speak what is buffered now, although more text may follow."""
+        """Speak the text that the server has buffered now, although more may follow."""
         await self._session._send(encode(Flush(context_id=self.context_id)))
 
     async def end(self) -> None:
-        """No more text."""
+        """Tell the server that no more text follows."""
         await self._session._send(encode(End(context_id=self.context_id)))
 
     async def cancel(self) -> None:
@@ -95,25 +95,25 @@ class AsyncTurn(AsyncFrames):
         Whole sentences are exact; which words of the last one were heard is an estimate from its length.
         """
         complete = self.stats is not None and self.cancelled is None
-        return text_heard(well_formed("".join(self._said)), self.headers, played, whole=complete)
+        return text_heard(well_formed("".join(self._texts)), self.headers, played, whole=complete)
 
     async def __anext__(self) -> Samples:
-        while not (self._over and self._heard.empty()):
+        while not (self._over and self._arrived.empty()):
             try:
                 async with asyncio.timeout(self._session.answer_s):
-                    heard = await self._heard.get()
+                    arrived = await self._arrived.get()
             except TimeoutError:
                 raise self._session._late() from None
-            if isinstance(heard, StreamTTSError):
-                raise heard
-            if heard is not None and not self._unwanted:
-                return heard
+            if isinstance(arrived, StreamTTSError):
+                raise arrived
+            if arrived is not None and not self._unwanted:
+                return arrived
         raise StopAsyncIteration
 
     def _finish(self, fault: StreamTTSError | None = None) -> None:
         self._over = True
         self._started.set()
-        self._heard.put_nowait(fault)
+        self._arrived.put_nowait(fault)
 
 
 class AsyncSession(AsyncConnection):
@@ -148,7 +148,7 @@ class AsyncSession(AsyncConnection):
         """Open a turn; returns when the server has it.
 
         Raises:
-            StreamTTSError: What the server said (``voice_unknown``, ``bad_value``, ``context_exists``, ``busy``), or
+            StreamTTSError: The server's refusal (``voice_unknown``, ``bad_value``, ``context_exists``, ``busy``), or
                 ``connection_failed``, ``unauthorized``, ``timeout``.
         """
         async with self._connecting:
@@ -156,7 +156,7 @@ class AsyncSession(AsyncConnection):
                 self._reader = asyncio.create_task(self._read(await self._open(SESSION_PATH)))
         name = context_id or f"turn-{next(self._names)}"
         if name in self._turns:
-            raise StreamTTSError("context_exists", "this turn is open already", field="context_id")
+            raise StreamTTSError("context_exists", f"a turn named {name!r} is open already", field="context_id")
         turn = self._turns[name] = AsyncTurn(self, name)
         try:
             await self._send(encode(Start(context_id=name, voice=voice, settings=settings)))
@@ -168,7 +168,7 @@ class AsyncSession(AsyncConnection):
             if not turn._started.is_set():
                 self._turns.pop(name, None)
         if turn._over:
-            async for _ in turn:  # raises what the server said
+            async for _ in turn:  # raises the server's refusal
                 pass
         return turn
 
@@ -191,7 +191,7 @@ class AsyncSession(AsyncConnection):
                     header = self._note(frame)
                 elif header is not None and (turn := self._turns.get(header.context_id)) is not None:
                     turn.headers.append(header)
-                    turn._heard.put_nowait(from_pcm16(frame))
+                    turn._arrived.put_nowait(from_pcm16(frame))
         except ConnectionClosed as closed:
             lost = self._lost(closed)
         except StreamTTSError as fault:  # the server does not keep to the protocol
@@ -201,7 +201,7 @@ class AsyncSession(AsyncConnection):
         self._turns.clear()
 
     def _note(self, frame: str) -> Audio | None:
-        """Take a message; a header is returned, for the binary frame that follows it."""
+        """Take in a message. A header is returned: it describes the binary frame that follows."""
         message = parse_server_message(frame)
         if isinstance(message, Audio):
             return message
@@ -225,7 +225,7 @@ class AsyncSession(AsyncConnection):
             del self._turns[turn.context_id]
             turn._finish(message.as_exception())
         elif isinstance(message, Error):
-            turn._heard.put_nowait(message.as_exception())  # the message failed, the turn goes on
+            turn._arrived.put_nowait(message.as_exception())  # the message failed, the turn goes on
         return None
 
 

@@ -98,7 +98,10 @@ class AsyncConnection:
 
     def _lost(self, closed: ConnectionClosed) -> StreamTTSError:
         self._socket = None
-        why = closed.rcvd.reason or f"close code {closed.rcvd.code}" if closed.rcvd else "it broke off"
+        if closed.rcvd is None:
+            why = "it broke off"
+        else:
+            why = closed.rcvd.reason or f"it was closed with code {closed.rcvd.code}"
         return StreamTTSError("connection_lost", f"the connection to {self.url} was lost: {why}")
 
     def _late(self) -> StreamTTSError:
@@ -115,7 +118,9 @@ def server_url(url: str) -> str:
     parts = urlsplit(full)
     scheme = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
-        raise StreamTTSError("bad_value", f"{url!r} is no server address; it looks like {DEFAULT_URL}", field="url")
+        raise StreamTTSError(
+            "bad_value", f"{url!r} is not a server address; an address looks like {DEFAULT_URL}", field="url"
+        )
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
@@ -123,7 +128,7 @@ def get_json(url: str, path: str, token: str | None = None, timeout_s: float = C
     """What the server answers to a plain GET, e.g. of ``/health`` or ``/voices``. Blocks.
 
     Raises:
-        StreamTTSError: ``unauthorized``, ``connection_failed`` or what the server answered.
+        StreamTTSError: ``unauthorized``, ``connection_failed`` or the server's error.
     """
     page = server_url(url).replace("ws", "http", 1) + path
     request = urllib.request.Request(page, headers=_authorization(token) or {})
