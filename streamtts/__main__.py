@@ -73,24 +73,21 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _settings_list()
-    parser.add_argument("text", help="the text to speak; - reads it from standard input")
-    parser.add_argument("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
-    parser.add_argument("--simple", action="store_true", help="generate all audio first, then send it")
-    parser.add_argument("--chunk-ms", type=float, metavar="MS", help="with --simple: length of a frame")
-    parser.add_argument("--out", metavar="FILE", help="write a WAV file; - writes it to standard output")
-    parser.add_argument("--play", action="store_true", help="play the audio while it arrives")
-    parser.add_argument("--voice", default="default", metavar="NAME", help="one of `streamtts voices`")
-    parser.add_argument("--seed", type=int, metavar="N", help="random seed; the same seed gives the same audio")
-    parser.add_argument("--preset", metavar="NAME", help="settings saved by `streamtts tune`, or a TOML file")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, listed below")
-    parser.add_argument("--quiet", action="store_true", help="print no progress and no timings")
-    parser.add_argument(
-        "--url", help="address of the server; without it the one on this machine, or one started for this command"
-    )
-    parser.add_argument("--token", help="the server's token")
-    parser.add_argument(
-        "--model", help="start a server with this checkpoint: mini (default), turbo, nano, a repository or a folder"
-    )
+    add = parser.add_argument
+    add("text", help="the text to speak; - reads it from standard input")
+    add("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
+    add("--simple", action="store_true", help="generate all audio first, then send it")
+    add("--chunk-ms", type=float, metavar="MS", help="with --simple: length of a frame")
+    add("--out", metavar="FILE", help="write a WAV file; - writes it to standard output")
+    add("--play", action="store_true", help="play the audio while it arrives")
+    add("--voice", default="default", metavar="NAME", help="one of `streamtts voices`")
+    add("--seed", type=int, metavar="N", help="random seed; the same seed gives the same audio")
+    add("--preset", metavar="NAME", help="settings saved by `streamtts tune`, or a TOML file")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, listed below; repeat for more")
+    add("--quiet", action="store_true", help="print no progress and no timings")
+    add("--url", help="address of the server; without it the one on this machine, or one started for this command")
+    add("--token", help="the server's token")
+    add("--model", help="start a server with this checkpoint: mini (default), turbo, nano, a repository or a folder")
     add_precision(parser, default=None)
     parser.set_defaults(run=_say)
 
@@ -139,16 +136,15 @@ def _server_for(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _add_voices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action", nargs="?", choices=("list", "add", "remove"), default="list", help="list (default), add or remove"
-    )
-    parser.add_argument("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
-    parser.add_argument("--name", help="add: name of the voice; without it the file's name")
-    parser.add_argument("--replace", action="store_true", help="add: overwrite a voice of that name")
-    parser.add_argument("--json", action="store_true", help="list: print one JSON list")
-    parser.add_argument("--url", help="list: ask this server; without it the one on this machine, if one runs")
-    parser.add_argument("--token", help="list: the server's token")
-    parser.add_argument("--model", help="list: voices of this checkpoint and the folder of clips, without a server")
+    add, actions = parser.add_argument, ("list", "add", "remove")
+    add("action", nargs="?", choices=actions, default="list", help="list (default), add or remove")
+    add("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
+    add("--name", help="add: name of the voice; without it the file's name")
+    add("--replace", action="store_true", help="add: overwrite a voice of that name")
+    add("--json", action="store_true", help="list: print one JSON list")
+    add("--url", help="list: ask this server; without it the one on this machine, if one runs")
+    add("--token", help="list: the server's token")
+    add("--model", help="list: voices of this checkpoint and the folder of clips, without a server")
     parser.set_defaults(run=_voices)
 
 
@@ -197,38 +193,30 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     from .wire.addresses import DEFAULT_PORT
     from .wire.limits import Limits
 
-    limits = Limits()
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; any but loopback needs --token")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
-    parser.add_argument("--token", help="the token that every client must send")
-    parser.add_argument(
-        "--origin", action="append", default=[], metavar="URL", help="a web page that may connect; repeat for more"
-    )
-    parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
+    add, limits = parser.add_argument, Limits()
+    add("--host", default="127.0.0.1", help="address to listen on; any but loopback needs --token")
+    add("--port", type=int, default=DEFAULT_PORT, help="default %(default)s; 0 takes a free one")
+    add("--token", help="the token that every client must send")
+    add("--origin", action="append", default=[], metavar="URL", help="a web page that may connect; repeat for more")
+    add("--model", help="mini (default), turbo, nano, a repository or a folder")
     add_precision(parser)
-    parser.add_argument(
+    add(
         "--preset",
         metavar="NAME",
-        help="settings used where a request names none: saved by `streamtts tune`, or a TOML file",
+        help="settings for requests that name none: saved by `streamtts tune`, or a TOML file",
     )
-    parser.add_argument(
-        "--places",
-        type=int,
-        default=limits.places,
-        metavar="N",
-        help=f"texts spoken at the same time (default {limits.places})",
-    )
-    parser.add_argument(
+    add("--places", type=int, default=limits.places, metavar="N", help="texts spoken at once (default %(default)s)")
+    add(
         "--queue",
         type=int,
         default=limits.queue_length,
         metavar="N",
-        help=f"requests that may wait (default {limits.queue_length})",
+        help="requests that may wait (default %(default)s)",
     )
-    parser.add_argument("--pace", type=float, metavar="S", help="send audio at most S seconds ahead of playback")
-    parser.add_argument("--openai-port", type=int, metavar="PORT", help="serve OpenAI's /v1/audio/speech on this port")
-    parser.add_argument("--log-json", action="store_true", help="log lines as JSON")
-    parser.add_argument("--log-text", action="store_true", help="log the texts that clients send")
+    add("--pace", type=float, metavar="S", help="send audio at most S seconds ahead of playback")
+    add("--openai-port", type=int, metavar="PORT", help="serve OpenAI's /v1/audio/speech on this port")
+    add("--log-json", action="store_true", help="log lines as JSON")
+    add("--log-text", action="store_true", help="log the texts that clients send")
     parser.set_defaults(run=_serve)
 
 
