@@ -19,12 +19,11 @@ from .chunks.playback import PlaybackMeter
 from .chunks.schedule import Prebuffer
 from .errors import StreamTTSError
 from .loader import Model
-from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .settings import MAX_TEXT_CHARS, SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from .t3.pauses import as_speech, is_pause, silence
 from .t3.step import START
 from .t3.token_source import Batch, TokenSource, run_ahead, text_source
 from .voice.conditionals import DEFAULT_VOICE, Voice
-from .wire.limits import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -332,12 +331,13 @@ def redecode(
 
 def stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
     """What :func:`stream` and :func:`synthesize` share: a text as a stream of scheduled chunks, or as one chunk."""
-    limit = Limits().text_chars
     if not isinstance(text, str):
         raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")
-    if len(text) > limit:
+    if len(text) > MAX_TEXT_CHARS:
         raise StreamTTSError(
-            "text_too_long", f"the text has {len(text)} characters; at most {limit} are spoken at once", field="text"
+            "text_too_long",
+            f"the text has {len(text)} characters; at most {MAX_TEXT_CHARS} are spoken at once",
+            field="text",
         )
     voice = model.voice(voice_name)
     source = text_source(model, text, voice, settings)

@@ -19,6 +19,8 @@ SAMPLES_PER_FRAME = SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN  # 480, HiFT's hop
 MS_PER_TOKEN = 1000 // TOKEN_RATE  # 40
 MS_PER_FRAME = MS_PER_TOKEN // FRAMES_PER_TOKEN  # 20
 
+MAX_TEXT_CHARS = 5_000  # longest text of one call, one request or one session context
+
 Policy = Literal["none", "window", "cached"]
 CrossfadeShape = Literal["linear", "equal_power", "hann"]
 

@@ -26,8 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamtts import StreamTTSError
-from streamtts.client.connection import AsyncClient
-from streamtts.client.session import AsyncSession
+from streamtts.client import AsyncClient, AsyncSession
 
 SENTENCES = [
     "Hello there.",

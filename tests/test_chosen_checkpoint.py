@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from front_doors import check_server
+from server_check import check_server
 
 import streamtts
 from streamtts import serve

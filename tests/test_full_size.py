@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from block_causal import at_once, in_turn
-from front_doors import check_server
 from safetensors.torch import save_file
+from server_check import check_server
 
 import streamtts
 from streamtts import Settings, serve

@@ -1,4 +1,4 @@
-"""Playing audio on this machine while it arrives, through whichever player program is installed."""
+"""Plays audio on this machine while it arrives, with whichever player program is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILES = ("afplay", "pw-play")  # programs that play a finished file
 
 
 class Loudspeaker:
-    """Plays what is written to it; leaving the ``with`` block waits until all has been heard.
+    """Plays what is written to it; leaving the ``with`` block waits until everything has been played.
 
     Raises:
         StreamTTSError: ``no_player`` when no player program is installed.
@@ -50,7 +50,7 @@ class Loudspeaker:
         """Play samples float32 (n,) after those before.
 
         Raises:
-            StreamTTSError: ``no_player`` when the player gave up, as it does where there is no sound card.
+            StreamTTSError: ``no_player`` when the player program has ended, as it does where there is no sound card.
         """
         if self._process is None or self._process.stdin is None:
             self._kept.append(samples)

@@ -1,4 +1,4 @@
-"""``streamtts say``: speak one text through a server and show what it cost."""
+"""``streamtts say``: speak one text through a server, then print the timings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import IO, Any
 
 import numpy as np
@@ -15,21 +16,25 @@ import numpy as np
 from ..audio import Samples, wav_bytes, write_wav
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
-from .connection import DEFAULT_URL, Client, Speech, get_json
+from .connection import Client, Speech
 from .loudspeaker import Loudspeaker
 
-PROBE_SECONDS = 1.0  # a server on this machine answers /health sooner than that
 
+def run(options: argparse.Namespace, server: AbstractContextManager[str]) -> int:
+    """Speak ``options.text``. Progress goes to stderr; so do the timings where the WAV takes stdout.
 
-def run(options: argparse.Namespace) -> int:
-    """Speak ``options.text``; progress goes to stderr, the table to stdout unless the WAV goes there."""
+    Args:
+        options: As `streamtts say` parses them.
+        server: Entered for the address of the server, left when the audio is there.
+    """
     text = sys.stdin.read() if options.text == "-" else options.text
+    settings = _settings(options)
     with contextlib.ExitStack() as stack:
         wav_out = stack.enter_context(_stdout_for_wav()) if options.out == "-" else None
         speaker = stack.enter_context(Loudspeaker()) if options.play else None
-        url = stack.enter_context(server_for(options))
-        client = stack.enter_context(Client(url, token=options.token))
-        speech = _ask(client, text, options)
+        client = stack.enter_context(Client(stack.enter_context(server), token=options.token))
+        speak = client.speak_simple if options.simple else client.speak
+        speech = speak(**{"text": text, "voice": options.voice, **settings})
         samples = _listen(speech, speaker, quiet=options.quiet)
         if wav_out is not None:
             wav_out.write(wav_bytes(samples))
@@ -42,47 +47,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def server_for(options: argparse.Namespace) -> Iterator[str]:
-    """The server to talk to: ``--url``, else the one running on this machine, else one for this command alone."""
-    if options.url:
-        yield options.url
-        return
-    if options.model is None and options.precision is None and runs_here():
-        yield DEFAULT_URL
-        return
-    from ..server.server import serve
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings to ask for: the preset's, overridden by ``--set``, overridden by ``--tokens`` and the like."""
+    settings: dict[str, Any] = {}
+    if options.preset is not None:
+        from ..tune.presets import load_preset
 
-    print("no server runs here: starting one for this command", file=sys.stderr)
-    server = serve(options.model, port=0, precision=options.precision or "auto", token=options.token)
-    try:
-        yield server.url
-    finally:
-        server.stop(deadline_s=0)
-
-
-def runs_here() -> bool:
-    """Whether a server of ours answers on this machine's default port."""
-    try:
-        health = get_json(DEFAULT_URL, "/health", timeout_s=PROBE_SECONDS)
-    except StreamTTSError:
-        return False
-    return isinstance(health, dict) and health.get("status") == "ok" and "engine" in health
-
-
-def _ask(client: Client, text: str, options: argparse.Namespace) -> Speech:
-    settings = dict(_assignment(pair) for pair in options.set)
-    if options.tokens is not None:
-        settings["tokens_per_chunk"] = options.tokens
-    if options.seed is not None:
-        settings["seed"] = options.seed
-    if not options.simple:
-        if options.chunk_ms is not None:
-            raise StreamTTSError("bad_value", "--chunk-ms belongs to --simple", field="chunk_ms")
-        return client.speak(text, voice=options.voice, **settings)
-    if options.chunk_ms is not None:
-        settings["chunk_duration_ms"] = options.chunk_ms
-    return client.speak_simple(text, voice=options.voice, **settings)
+        settings = {name: value for name, value in load_preset(options.preset).as_dict().items() if value is not None}
+    settings.update(_assignment(pair) for pair in options.set)
+    short = {"tokens_per_chunk": options.tokens, "seed": options.seed, "chunk_duration_ms": options.chunk_ms}
+    settings.update({name: value for name, value in short.items() if value is not None})
+    if options.chunk_ms is not None and not options.simple:
+        raise StreamTTSError("bad_value", "--chunk-ms belongs to --simple", field="chunk_ms")
+    return settings
 
 
 def _assignment(pair: str) -> tuple[str, Any]:
@@ -97,7 +74,7 @@ def _assignment(pair: str) -> tuple[str, Any]:
 
 
 def _listen(speech: Speech, speaker: Loudspeaker | None, *, quiet: bool) -> Samples:
-    """Take the audio as it comes; say so."""
+    """Collect the audio as it comes and print the progress."""
     frames: list[Samples] = []
     overwrite = sys.stderr.isatty()
     for samples in speech:
@@ -115,10 +92,10 @@ def _listen(speech: Speech, speaker: Loudspeaker | None, *, quiet: bool) -> Samp
 
 
 def table(speech: Speech, samples: Samples) -> str:
-    """The figures of an answer, a line each. What was not measured says so."""
+    """The timings of an answer, one per line; ``not measured`` where a figure is missing."""
     stats = speech.stats
     if stats is None:
-        return "no figures: the answer did not end"
+        return "no timings: the answer did not end"
     stages = ", ".join(f"{name} {spent:.0f}" for name, spent in stats.stages.items())
     rows = [
         ("first audio", f"{_ms(stats.ttfa_ms)} at the server, {_ms(speech.ttfa_ms)} here"),
@@ -136,7 +113,7 @@ def table(speech: Speech, samples: Samples) -> str:
 def _seams(seams: list[int], samples: Samples) -> str:
     if not seams:
         return "none: decoded in one pass"
-    from ..seams.judge import analyse
+    from ..seams import analyse
 
     report = analyse(samples, seams, sample_rate=SAMPLE_RATE)
     step = report.worst("step_ratio")
@@ -157,7 +134,7 @@ def _write(path: str, samples: Samples) -> None:
 
 @contextlib.contextmanager
 def _stdout_for_wav() -> Iterator[IO[bytes]]:
-    """Standard output for the WAV alone: whatever else is printed meanwhile, by any library, goes to stderr."""
+    """Standard output for the WAV alone. Everything else that is printed meanwhile, by any library, goes to stderr."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""Who is connected to a server, how each is served, and how to be rid of one."""
+"""The clients of a server: who is connected, with which figures, and how to close one's connection."""
 
 from __future__ import annotations
 
@@ -12,73 +12,70 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .connection import Link
+from .connection import Connection
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
-log = logging.getLogger("streamtts.server.server")
+log = logging.getLogger(__name__)
 
 ClientState = Literal["idle", "waiting", "speaking", "left", "kicked"]
 
-KICKED = (1008, "kicked: whoever runs this server closed the connection")  # close code and reason
-GONE_KEPT = 20  # who left is listed for a while, since most programs connect for one sentence
+KICKED = (1008, "kicked: the operator of the server closed this connection")  # close code and reason
+GONE_KEPT = 20  # clients that left stay listed, since most programs connect for one sentence
 
 
 @dataclass(frozen=True)
 class ClientInfo:
-    """One connection. Figures are those of its answer under way, else of its last; ``None``: not measured.
-
-    ``max_underrun_ms`` is the largest shortfall of a player that starts at the first frame.
-    """
+    """One connection. The figures are those of its running answer, else of its last; ``None``: not measured."""
 
     id: int
-    address: str  # host:port of the other end
+    address: str  # host:port of the client
     endpoint: str  # path it was opened on
-    state: ClientState  # waiting: it asked, and has no audio yet
+    state: ClientState  # waiting: it sent text and has no audio yet
     connected_s: float
     answers: int  # ended, also those cancelled or failed
     buffered_bytes: int  # audio made for it and not yet sent
-    ttfa_ms: float | None
-    rtf: float | None
-    max_underrun_ms: float | None
+    ttfa_ms: float | None  # time to first audio
+    rtf: float | None  # real-time factor
+    max_underrun_ms: float | None  # how late the latest frame came for a player that starts at the first
 
 
 @dataclass
-class _Visit:
+class _Client:
     """An open connection."""
 
     id: int
-    connection: ServerConnection
-    link: Link
+    socket: ServerConnection
+    connection: Connection
     since: float  # time.monotonic
     kicked: bool = False
 
     def info(self, state: ClientState | None = None) -> ClientInfo:
-        link = self.link
-        begun = [speech for speech in link.speeches if speech.sent.frames]
-        stats = begun[-1].stats() if begun else link.last
-        waiting = any(speech.text_chars for speech in link.speeches)
+        connection = self.connection
+        speaking = [answer for answer in connection.answers if answer.audio.sent.frames]
+        stats = speaking[-1].stats() if speaking else connection.last
+        waiting = any(answer.text.chars for answer in connection.answers)
         return ClientInfo(
             id=self.id,
-            address=_address(self.connection.remote_address),
-            endpoint=link.endpoint,
-            state=state or ("speaking" if begun else "waiting" if waiting else "idle"),
+            address=_address(self.socket.remote_address),
+            endpoint=connection.endpoint,
+            state=state or ("speaking" if speaking else "waiting" if waiting else "idle"),
             connected_s=round(time.monotonic() - self.since, 1),
-            answers=link.answered,
-            buffered_bytes=sum(speech.buffered_bytes for speech in link.speeches),
+            answers=connection.answered,
+            buffered_bytes=sum(answer.audio.buffered_bytes for answer in connection.answers),
             ttfa_ms=stats.ttfa_ms if stats else None,
             rtf=stats.rtf if stats else None,
             max_underrun_ms=stats.max_underrun_ms if stats else None,
         )
 
 
-class Roster:
-    """The connections of one server. Everything but ``len`` belongs to the server's event loop."""
+class ClientList:
+    """The connections of one server. For the server's event loop only, except ``len``."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
-        self._open: dict[int, _Visit] = {}
+        self._open: dict[int, _Client] = {}
         self._gone: deque[ClientInfo] = deque(maxlen=GONE_KEPT)
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -86,38 +83,38 @@ class Roster:
         return len(self._open)
 
     @contextmanager
-    def visit(self, connection: ServerConnection, link: Link) -> Iterator[None]:
-        """List a connection while the block runs, and then as one that has gone."""
-        visit = _Visit(next(self._ids), connection, link, time.monotonic())
-        self._open[visit.id] = visit
-        log.info("client %d: connected from %s to %s", visit.id, _address(connection.remote_address), link.endpoint)
+    def connected(self, socket: ServerConnection, connection: Connection) -> Iterator[None]:
+        """List a connection as open while the block runs, and as gone afterwards."""
+        client = _Client(next(self._ids), socket, connection, time.monotonic())
+        self._open[client.id] = client
+        log.info("client %d: connected from %s to %s", client.id, _address(socket.remote_address), connection.endpoint)
         try:
             yield
         finally:
-            del self._open[visit.id]
-            state: ClientState = "kicked" if visit.kicked else "left"
-            self._gone.append(visit.info(state))
-            log.info("client %d: %s", visit.id, state)
+            del self._open[client.id]
+            state: ClientState = "kicked" if client.kicked else "left"
+            self._gone.append(client.info(state))
+            log.info("client %d: %s", client.id, state)
 
-    def clients(self) -> list[ClientInfo]:
-        """Who is connected, oldest first, then who has gone, latest first."""
-        return [*(visit.info() for visit in self._open.values()), *reversed(self._gone)]
+    def infos(self) -> list[ClientInfo]:
+        """Clients that are connected, oldest first, then those that left, latest first."""
+        return [*(client.info() for client in self._open.values()), *reversed(self._gone)]
 
     def kick(self, client_id: int) -> bool:
-        """Begin to close a connection, with `KICKED`; whether there is one of that id."""
-        visit = self._open.get(client_id)
-        if visit is None:
+        """Begin to close a connection with code and reason `KICKED`; returns whether there is one of that id."""
+        client = self._open.get(client_id)
+        if client is None:
             return False
-        if not visit.kicked:
-            visit.kicked = True
-            closing = asyncio.ensure_future(visit.connection.close(*KICKED))
+        if not client.kicked:
+            client.kicked = True
+            closing = asyncio.ensure_future(client.socket.close(*KICKED))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         return True
 
 
 def _address(remote: Any) -> str:
-    """``host:port`` of a socket's other end; it has none any more when the connection broke."""
+    """``host:port`` of a socket's other end, which is lost when the connection broke."""
     if not remote:
         return "unknown"
     host, port = remote[:2]

@@ -1,9 +1,8 @@
-"""What the server's port answers before a WebSocket opens: who may come in, and the plain HTTP pages."""
+"""Plain HTTP on the server's port: the pages, and which requests are refused before a WebSocket opens."""
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ..errors import StreamTTSError
-from ..wire.messages import SESSION_PATH, SIMPLE_PATH, STREAM_PATH
+from ..wire.addresses import SESSION_PATH, SIMPLE_PATH, STREAM_PATH, is_loopback
 
 if TYPE_CHECKING:
     from ..loader import Model
 
 SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)
-OPEN_PATHS = ("/health",)  # for load balancers: needs no token and tells nothing about anybody's speech
+OPEN_PATHS = ("/health",)  # for load balancers: no token needed, and nothing private in it
 
-# What the demo page may do: run its own script, talk to its own server.
+# What the demo page may do: run its own script and connect to its own server.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self' ws: wss:"
 )
@@ -36,7 +35,7 @@ Header = Callable[[str], Sequence[str]]  # name -> values in a request
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is not served."""
+    """Why a request is refused."""
 
     status: HTTPStatus
     code: str
@@ -49,18 +48,18 @@ class Refusal:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with the body."""
-        asks = {"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {}
-        return page_headers("application/json") | asks
+        """HTTP headers that go with the body."""
+        challenge = {"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {}
+        return page_headers("application/json") | challenge
 
 
-class Gate:
-    """Who may come in. Knows no web library: the plain server and the one on Ray ask the same gate.
+class AccessCheck:
+    """Checks token and origin of requests. Depends on no web library: the server and Ray Serve share it.
 
     Args:
         host: Address the server is bound to.
         port: Its port.
-        token: Asked of every client if given.
+        token: Required of every client, if given.
         origins: Browser origins allowed besides the server's own, e.g. ``http://localhost:8888``.
     """
 
@@ -70,52 +69,56 @@ class Gate:
         self._origins = {f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in names} | set(origins)
 
     def refusal(self, path: str, query: str, header: Header) -> Refusal | None:
-        """Why a request may not come in; ``None`` if it may."""
-        # A header that is given twice is neither of its values.
+        """Why a request is refused; ``None`` if it is allowed."""
+        # A header that is given twice matches neither of its values.
         origin, host, authorization = (", ".join(header(name)) for name in ("Origin", "Host", "Authorization"))
-        if origin and not self._own(origin, host):
-            return Refusal(HTTPStatus.FORBIDDEN, "forbidden_origin", f"pages of {origin[:100]} may not use this server")
-        if path not in OPEN_PATHS and not self._known(authorization, query):
+        if origin and not self._origin_allowed(origin, host):
             return Refusal(
-                HTTPStatus.UNAUTHORIZED, "unauthorized", "give the server's token: Authorization: Bearer, or ?token="
+                HTTPStatus.FORBIDDEN, "forbidden_origin", f"web pages of {origin[:100]} may not use this server"
+            )
+        if path not in OPEN_PATHS and not self._has_token(authorization, query):
+            return Refusal(
+                HTTPStatus.UNAUTHORIZED,
+                "unauthorized",
+                "this server needs its token: Authorization: Bearer TOKEN, or ?token=TOKEN",
             )
         return None
 
-    def _own(self, origin: str, host: str) -> bool:
-        """Whether a page of ``origin`` may talk to this server.
+    def _origin_allowed(self, origin: str, host: str) -> bool:
+        """Whether web pages of ``origin`` may use this server.
 
-        Behind a token the page's own address is enough: a page elsewhere that reaches this server under its own name
-        (DNS rebinding) does not know the token.
+        With a token, an origin equal to the Host header is enough: a foreign page that points its own host name to this
+        server (DNS rebinding) does not know the token.
         """
         return origin in self._origins or (self._token is not None and urlsplit(origin).netloc == host)
 
-    def _known(self, authorization: str, query: str) -> bool:
-        """Whether the header or the query string holds the token, if one is asked for."""
+    def _has_token(self, authorization: str, query: str) -> bool:
+        """Whether the header or the query string holds the token, if one is required."""
         if self._token is None:
             return True
         given = authorization.removeprefix("Bearer ").strip() or parse_qs(query).get("token", [""])[0]
         return hmac.compare_digest(given.encode(errors="surrogatepass"), self._token.encode())
 
 
-class Routes:
-    """Gate and pages of a server, in front of its WebSockets.
+class HttpRoutes:
+    """Answers each HTTP request before its WebSocket may open.
 
     Args:
-        gate: Who may come in.
-        pages: What GET answers, by path.
-        refused: Told the code of every refusal.
+        access: Checks token and origin.
+        pages: The pages for GET, by path.
+        refused: Called with the error code of every refusal.
     """
 
-    def __init__(self, gate: Gate, pages: dict[str, Page], refused: Callable[[str], None]) -> None:
-        self._gate, self._pages, self._refused = gate, pages, refused
+    def __init__(self, access: AccessCheck, pages: dict[str, Page], refused: Callable[[str], None]) -> None:
+        self._access, self._pages, self._refused = access, pages, refused
 
     def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer an HTTP request; ``None`` lets the WebSocket open."""
+        """The response to an HTTP request; ``None`` lets the WebSocket open."""
         try:
             url = urlsplit(request.path)
         except ValueError:  # //[
-            return self._refused_with(Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is no path"))
-        refusal = self._gate.refusal(url.path, url.query, request.headers.get_all)
+            return self._refused_with(Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is not a valid path"))
+        refusal = self._access.refusal(url.path, url.query, request.headers.get_all)
         if refusal is None:
             if url.path in SOCKET_PATHS:
                 return None  # without an Upgrade header the library answers 426
@@ -124,7 +127,9 @@ class Routes:
                 content_type, body = page()
                 return _response(HTTPStatus.OK, page_headers(content_type), body)
             paths = ", ".join((*SOCKET_PATHS, *self._pages))
-            refusal = Refusal(HTTPStatus.NOT_FOUND, "bad_request", f"there is no such path here; there are {paths}")
+            refusal = Refusal(
+                HTTPStatus.NOT_FOUND, "bad_request", f"there is nothing at this path; the paths are {paths}"
+            )
         return self._refused_with(refusal)
 
     def _refused_with(self, refusal: Refusal) -> Response:
@@ -133,38 +138,28 @@ class Routes:
 
 
 def standard_pages(model: Model, health: Callable[[], dict[str, Any]], metrics: Page) -> dict[str, Page]:
-    """What every server answers to GET, by path."""
+    """The pages of every server, by path."""
     return {
-        "/health": json_page(health),
-        "/voices": json_page(lambda: {"voices": model.voices, "default": "default"}),
+        "/health": _json_page(health),
+        "/voices": _json_page(lambda: {"voices": model.voices, "default": "default"}),
         "/metrics": metrics,
-        "/": file_page("demo.html", "text/html; charset=utf-8"),
-        "/worklet.js": file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
+        "/": _file_page("server/demo.html", "text/html; charset=utf-8"),
+        "/worklet.js": _file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
     }
 
 
-def json_page(values: Callable[[], Any]) -> Page:
+def _json_page(values: Callable[[], Any]) -> Page:
     """A page that shows ``values()`` as JSON."""
     return lambda: ("application/json", json.dumps(values()).encode() + b"\n")
 
 
-def file_page(name: str, content_type: str) -> Page:
-    """A page that is one of the package's own files. Names come from this package alone, never from a request."""
-    return lambda: (content_type, resources.files(__package__).joinpath(name).read_bytes())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine can reach ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _file_page(name: str, content_type: str) -> Page:
+    """A page that is one of the package's own files. ``name`` never comes from a request."""
+    return lambda: (content_type, resources.files("streamtts").joinpath(name).read_bytes())
 
 
 def check_token(host: str, token: str | None) -> None:
-    """Refuse to be reachable from other machines without a token.
+    """Refuse an address that other machines can reach, unless there is a token.
 
     Raises:
         StreamTTSError: ``bad_value``.
@@ -180,7 +175,7 @@ def check_token(host: str, token: str | None) -> None:
 
 
 def page_headers(content_type: str) -> dict[str, str]:
-    """Headers of every answer to a plain GET."""
+    """Headers of every page."""
     return {
         "Content-Type": content_type,
         "Cache-Control": "no-store",

@@ -1,8 +1,7 @@
-"""OpenAI's ``POST /v1/audio/speech`` in front of a running server, for programs that speak that API already.
+"""OpenAI's ``POST /v1/audio/speech`` in front of a running server, for programs that use that API already.
 
-A thin adapter on a port of its own: each request becomes one request to `/ws/tts`, so queue, limits and cancelling are
-the server's. Formats are ``wav`` (the default here) and ``pcm``, 24 kHz 16-bit mono, sent while they are made.
-Needs starlette and uvicorn.
+An adapter on a port of its own: each request becomes one request to `/ws/tts`, so the queue, the limits and cancelling
+are the server's. Formats are ``wav`` (the default here) and ``pcm``, 24 kHz 16-bit mono, sent while they are made.
 """
 
 from __future__ import annotations
@@ -14,57 +13,51 @@ import struct
 import threading
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+import uvicorn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from ..audio import Samples, pcm16
 from ..client.connection import AsyncClient, AsyncSpeech
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE, Settings
-from ..wire.messages import settings_from
+from ..wire.parsing import settings_from
 from .http_routes import check_token
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import Response
+from .listen import listen
 
 SPEECH_PATH = "/v1/audio/speech"
-BODY_BYTES = 256 * 1024  # a text over the limit should hear so from the server; more than this is not read
+BODY_BYTES = 256 * 1024  # far more than the server's text limit, whose error is clearer; more than this is not read
 BODY_SECONDS = 10.0  # a request may take this long to arrive
 CONNECTIONS = 100  # then 503
-# Names that programs for OpenAI have built in; they mean the default voice here.
-FOREIGN_VOICES = frozenset(
+# OpenAI's own voices, which many programs name; they mean the default voice here.
+OPENAI_VOICES = frozenset(
     ("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse")
 )
 _STATUS = {"unauthorized": 401, "busy": 429, "model_failed": 500, "timeout": 504, "connection_failed": 502}
-_UNKNOWN_LENGTH = 0xFFFFFFFF  # in a WAV header: until the end, as of a stream
+_UNKNOWN_LENGTH = 0xFFFFFFFF  # in a WAV header: as long as the stream goes on
 
 
 class SpeechRequest(BaseModel):
-    """The body of a request. Settings of streamtts may be named beside OpenAI's own fields."""
+    """The body of a request. Settings of streamtts may be given beside OpenAI's own fields."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    model: str = Field(default="streamtts", description="ignored: the server speaks with the one it has")
-    input: str = Field(description="what to say")
+    model: str = Field(default="streamtts", description="ignored: the server has one model")
+    input: str = Field(description="the text to speak")
     voice: str = "default"
     response_format: Literal["wav", "pcm"] = "wav"
     stream_format: Literal["audio"] = "audio"
     speed: Annotated[float, Field(ge=1, le=1)] = 1
-    instructions: str | None = Field(default=None, description="ignored: these models take none")
+    instructions: str | None = Field(default=None, description="ignored: the models take no instructions")
 
 
 def create_app(url: str) -> Starlette:
     """The adapter as an ASGI application in front of the server at ``url`` (``ws://host:port``)."""
-    try:
-        from starlette.applications import Starlette
-        from starlette.requests import ClientDisconnect
-        from starlette.responses import Response
-        from starlette.routing import Route
-    except ImportError:
-        raise StreamTTSError("bad_value", "the OpenAI adapter needs: pip install starlette uvicorn") from None
 
     async def speech(request: Request) -> Response:
         try:
@@ -72,7 +65,7 @@ def create_app(url: str) -> Starlette:
         except StreamTTSError as fault:
             return _refusal(fault)
         except ClientDisconnect:
-            return Response()  # to nobody
+            return Response()  # nobody reads it
 
     return Starlette(routes=[Route(SPEECH_PATH, speech, methods=["POST"])])
 
@@ -81,24 +74,19 @@ class OpenAIHandle:
     """The adapter, running in a thread of its own.
 
     Args:
-        url: The server it stands before.
-        host: Address to bind; any but a loopback address only before a server with a token.
+        url: The server's address.
+        host: Address to bind; any but a loopback address needs ``token``.
         port: TCP port; 0 takes a free one.
-        token: The server's token. Clients send it as their API key; it is checked by the server.
+        token: The server's token. Clients send it as their API key; the server checks it.
     """
 
     def __init__(self, url: str, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) -> None:
         check_token(host, token)
-        app = create_app(url)
-        import uvicorn
-
-        from .server import listen
-
         self._listening: socket.socket = listen(host, port)
         self.host, self.port = host, int(self._listening.getsockname()[1])
-        self.url = f"http://{host}:{self.port}/v1"  # what such programs call the base URL
+        self.url = f"http://{host}:{self.port}/v1"  # the base URL, as OpenAI's clients call it
         config = uvicorn.Config(
-            app,
+            create_app(url),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -127,17 +115,15 @@ class OpenAIHandle:
 
 
 async def _answer(url: str, request: Request) -> Response:
-    from starlette.responses import StreamingResponse
-
     asked = await _asked(request)
     token = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    voice = "default" if asked.voice in FOREIGN_VOICES else asked.voice
-    # Without a token the server asks for none; an API key that a program must send anyway does no harm.
+    voice = "default" if asked.voice in OPENAI_VOICES else asked.voice
+    # A server without a token ignores the API key, which programs must send anyway.
     client = AsyncClient(url, token=token or None)
     try:
         speech = client.speak(asked.input, voice=voice, **(asked.model_extra or {}))
         frames = aiter(speech)
-        first = await anext(frames)  # a fault is an HTTP status while nothing has been sent
+        first = await anext(frames)  # before anything is sent, a fault can still become an HTTP status
     except BaseException as fault:
         await client.close()
         if isinstance(fault, StopAsyncIteration):
@@ -152,7 +138,7 @@ async def _answer(url: str, request: Request) -> Response:
 async def _body(
     client: AsyncClient, speech: AsyncSpeech, first: Samples, frames: AsyncIterator[Samples], wav: bool
 ) -> AsyncIterator[bytes]:
-    """The audio as it comes. Closed when the client leaves, and with it the connection and the generation."""
+    """The audio as it comes. When the client leaves, this is closed, and with it the connection and the synthesis."""
     try:
         if wav:
             yield streamed_wav_header()
@@ -165,13 +151,13 @@ async def _body(
 
 async def _asked(request: Request) -> SpeechRequest:
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        # Also what keeps web pages of other sites out: they cannot send this type unasked.
+        # Web pages of other sites cannot send this type without the server's consent (CORS), so this keeps them out.
         raise StreamTTSError("bad_request", "send JSON, with Content-Type: application/json")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             values = json.loads(await _body_of(request))
     except TimeoutError:
-        raise StreamTTSError("bad_request", f"the request was not there within {BODY_SECONDS:g} s") from None
+        raise StreamTTSError("bad_request", f"the request was not complete within {BODY_SECONDS:g} s") from None
     except (ValueError, RecursionError):
         raise StreamTTSError("bad_json", "the request is not JSON") from None
     if not isinstance(values, dict):
@@ -187,12 +173,16 @@ async def _asked(request: Request) -> SpeechRequest:
 
 
 async def _body_of(request: Request) -> bytes:
-    """The request's body, as far as it is not too long."""
+    """The request's body.
+
+    Raises:
+        StreamTTSError: ``text_too_long`` beyond `BODY_BYTES`.
+    """
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > BODY_BYTES:
-            raise StreamTTSError("text_too_long", f"the request is over {BODY_BYTES} bytes", field="input")
+            raise StreamTTSError("text_too_long", f"the request has more than {BODY_BYTES} bytes", field="input")
     return body
 
 
@@ -205,9 +195,7 @@ def streamed_wav_header() -> bytes:
 
 
 def _refusal(fault: StreamTTSError) -> Response:
-    """A fault in the form that OpenAI's clients understand."""
-    from starlette.responses import JSONResponse
-
+    """A fault in the form of OpenAI's errors."""
     status = _STATUS.get(fault.code, 400)
     kind = "server_error" if status >= 500 else "invalid_request_error"
     error: dict[str, Any] = {"message": fault.message, "type": kind, "param": fault.field, "code": fault.code}

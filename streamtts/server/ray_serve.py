@@ -1,11 +1,11 @@
-"""The same endpoints as a Ray Serve deployment: replicas, autoscaling on what is under way, health checks.
+"""The same endpoints as a Ray Serve deployment: several replicas, autoscaling, health checks.
 
     pip install --editable ".[ray]"
     python -m streamtts.server.ray_serve --replicas 2 --port 8765
 
-Connections carry no state beyond their own utterances, so any replica may take any of them. A replica that dies takes
-its connections with it; their clients hear so and connect again, to another one. Scheduling, routing and restarting are
-Ray's: nothing here knows of a second machine.
+A connection has no state beyond its own utterances, so any replica may serve it. When a replica dies, its connections
+break; their clients get an error and may connect again, to another replica. Ray does the scheduling, routing and
+restarting.
 """
 
 from __future__ import annotations
@@ -17,57 +17,54 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
 from ..errors import StreamTTSError
+from ..wire.addresses import DEFAULT_PORT
 from ..wire.limits import Limits
-from ..wire.messages import DEFAULT_PORT
-from .connection import Link
-from .http_routes import SOCKET_PATHS, Gate, check_token, page_headers, standard_pages
-from .server import converse
-from .speaking import Studio
+from .connection import Connection
+from .http_routes import SOCKET_PATHS, AccessCheck, check_token, page_headers, standard_pages
+from .server import serve_connection
+from .synthesis_pool import SynthesisPool
 from .telemetry import Telemetry
 
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import HTTPConnection, Request
-    from starlette.responses import Response
-    from starlette.websockets import WebSocket
 
-
-def build_app(checkpoint: str | None, limits: Limits, gate: Gate) -> Starlette:
+def build_app(checkpoint: str | None, limits: Limits, access: AccessCheck) -> Starlette:
     """One replica's model and its endpoints, as an ASGI application. Runs in the replica."""
-    from starlette.applications import Starlette
-    from starlette.responses import Response
-    from starlette.routing import Route, WebSocketRoute
-
     from ..loader import load
 
     model = load(checkpoint)
     replica = uuid.uuid4().hex[:8]
     telemetry = Telemetry(replica)
-    studio = Studio(model, limits.places, limits.queue_length, telemetry)
-    open_links: set[Link] = set()
-    telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(open_links))
+    pool = SynthesisPool(model, limits.places, limits.queue_length, telemetry)
+    connections: set[Connection] = set()
+    telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(connections))
 
     def refusal(request: HTTPConnection) -> Response | None:
-        why = gate.refusal(request.url.path, request.url.query, request.headers.getlist)
+        why = access.refusal(request.url.path, request.url.query, request.headers.getlist)
         if why is None:
             return None
         telemetry.refused(why.code)
         return Response(why.body, why.status, why.headers)
 
     def health() -> dict[str, Any]:
-        about: dict[str, Any] = {
+        return {
             "status": "ok",
             "engine": model.engine,
             "device": model.device,
             "precision": model.precision,
+            "replica": replica,
+            "pid": os.getpid(),
+            "connections": len(connections),
+            "answers": pool.answers,
         }
-        about |= {"replica": replica, "pid": os.getpid()}
-        return about | {"connections": len(open_links), "answers": studio.answers}
 
     async def speak(socket: WebSocket) -> None:
         refused = refusal(socket)
@@ -75,12 +72,12 @@ def build_app(checkpoint: str | None, limits: Limits, gate: Gate) -> Starlette:
             await socket.send_denial_response(refused)
             return
         await socket.accept()
-        link = Link(_Socket(socket, limits.message_bytes), socket.url.path, limits, telemetry)
-        open_links.add(link)
+        connection = Connection(_Socket(socket, limits.message_bytes), socket.url.path, limits, telemetry)
+        connections.add(connection)
         try:
-            await converse(link, studio)
+            await serve_connection(connection, pool)
         finally:
-            open_links.discard(link)
+            connections.discard(connection)
 
     async def show(request: Request) -> Response:
         refused = refusal(request)
@@ -95,14 +92,14 @@ def build_app(checkpoint: str | None, limits: Limits, gate: Gate) -> Starlette:
 
 
 class _Socket:
-    """An ASGI WebSocket as a conversation needs it."""
+    """An ASGI WebSocket with the methods of :class:`.connection.Socket`."""
 
     def __init__(self, socket: WebSocket, message_bytes: int) -> None:
         self._socket, self._message_bytes = socket, message_bytes
-        self.transport = self  # ASGI shows nothing beneath
+        self.transport = self  # ASGI gives no access to the network connection
 
     def abort(self) -> None:
-        """Nothing to do: the endpoint returns, and the connection ends with it."""
+        """Nothing to do: the connection ends when the endpoint returns."""
 
     async def recv(self) -> str | bytes:
         message = await self._socket.receive()
@@ -111,18 +108,18 @@ class _Socket:
         text: str | None = message.get("text")
         frame: str | bytes = text if text is not None else bytes(message["bytes"])
         if len(frame if isinstance(frame, bytes) else frame.encode()) > self._message_bytes:
-            await self.close(1009, f"a message may have {self._message_bytes} bytes")
+            await self.close(1009, f"a message may have at most {self._message_bytes} bytes")
             raise ConnectionClosedError(None, None)
         return frame
 
     async def send(self, message: str | bytes) -> None:
         try:
             await (self._socket.send_text(message) if isinstance(message, str) else self._socket.send_bytes(message))
-        except Exception:  # servers raise what they like when the client has gone
+        except Exception:  # which exception depends on the ASGI server
             raise ConnectionClosedError(None, None) from None
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        with contextlib.suppress(Exception):  # as above, and it is closed already then
+        with contextlib.suppress(Exception):  # as above; then it is closed already
             await self._socket.close(code, reason)
 
 
@@ -138,24 +135,24 @@ def build(
     cpus: float = 1,
     gpus: float = 0,
 ) -> Any:
-    """A Ray Serve application, to be given to ``serve.run``.
+    """A Ray Serve application for ``serve.run``.
 
     Args:
         checkpoint: As :func:`streamtts.load` takes it.
-        replicas: How many, or (fewest, most): then Ray starts and stops them by the connections under way.
+        replicas: How many, or (fewest, most): Ray then starts and stops replicas by the number of open connections.
         limits: Of each replica.
         host: Address that Ray's proxy is bound to (``serve.start(http_options=...)``).
         port: Its port.
-        token: Asked of every client; needed for any but a loopback address.
+        token: Required of every client; necessary for any but a loopback address.
         origins: Web pages allowed to connect besides the server's own.
-        cpus: Cores that Ray sets aside for a replica.
-        gpus: GPUs, or a share of one, likewise.
+        cpus: Cores that Ray reserves for a replica.
+        gpus: GPUs, or a share of one, that Ray reserves for a replica.
 
     Raises:
-        StreamTTSError: ``bad_value`` for an open address without a token, or without Ray.
+        StreamTTSError: ``bad_value`` for a reachable address without a token, or when Ray is not installed.
     """
     check_token(host, token)
-    gate = Gate(host, port, token, origins)
+    access = AccessCheck(host, port, token, origins)
     serve = _ray_serve()
     limits = limits or Limits()
     scaling: dict[str, Any] = {"num_replicas": replicas}
@@ -167,7 +164,7 @@ def build(
         }  # fmt: skip
 
     def app() -> Starlette:
-        return build_app(checkpoint, limits, gate)
+        return build_app(checkpoint, limits, access)
 
     @serve.deployment(
         max_ongoing_requests=limits.connections,
@@ -194,12 +191,12 @@ def _ray_serve() -> Any:
 def main() -> int:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m streamtts.server.ray_serve", description="streamtts on Ray Serve")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
-    parser.add_argument("--token")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"TCP port (default {DEFAULT_PORT})")
+    parser.add_argument("--token", help="required of every client; necessary for any but a loopback address")
     parser.add_argument("--model", help="mini (default) or a checkpoint folder")
-    parser.add_argument("--origin", action="append", default=[], help="web page that may connect, may be repeated")
-    parser.add_argument("--replicas", type=int, default=2)
+    parser.add_argument("--origin", action="append", default=[], help="a web page allowed to connect; may be repeated")
+    parser.add_argument("--replicas", type=int, default=2, help="servers behind the one address (default 2)")
     options = parser.parse_args()
     address = {"host": options.host, "port": options.port}
     app = build(options.model, replicas=options.replicas, token=options.token, origins=options.origin, **address)

@@ -1,4 +1,4 @@
-"""One connection to `/ws/tts` or `/ws/tts/simple`: one request after another, each answered by one final message."""
+"""A connection to `/ws/tts` or `/ws/tts/simple`: requests are answered in order, each with one final message."""
 
 from __future__ import annotations
 
@@ -11,61 +11,63 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from ..errors import StreamTTSError
-from ..wire.messages import Cancel, Cancelled, Complete, SimpleRequest, SpeakRequest, parse_request
-from .connection import Link, ReaderGone, deliver
-from .speaking import Speech, Studio
+from ..wire.request_messages import Cancel, SimpleRequest, SpeakRequest, parse_request
+from ..wire.server_messages import Cancelled, Complete
+from .answer import Answer
+from .connection import ClientGone, Connection
+from .synthesis_pool import SynthesisPool
 
 PENDING_REQUESTS = 8  # requests a client may send ahead of their answers
 
 
 @dataclass(frozen=True)
 class _Request:
-    """A request in line, or the fault it is answered with."""
+    """A request that waits for its turn, or the fault it is answered with."""
 
     request_id: str
     received: float  # time.monotonic
     asked: SpeakRequest | StreamTTSError
 
 
-class RequestConversation:
-    """Requests of one connection, answered in the order they came."""
+class RequestHandler:
+    """Answers the requests of one connection."""
 
-    def __init__(self, link: Link, studio: Studio, *, simple: bool) -> None:
-        self._link = link
-        self._studio = studio
+    def __init__(self, connection: Connection, pool: SynthesisPool, *, simple: bool) -> None:
+        self._connection = connection
+        self._pool = pool
         self._simple = simple
         self._pending: deque[_Request] = deque()
         self._arrived = asyncio.Event()
-        self._current: Speech | None = None
+        self._current: Answer | None = None
 
     async def run(self) -> None:
-        """Serve the connection until the client leaves; then nothing of it is left running."""
+        """Serve the connection until the client leaves; then stop whatever still runs for it."""
         answering = asyncio.create_task(self._answer_all())
         try:
-            while (frame := await self._link.receive()) is not None and not answering.done():
+            while (frame := await self._connection.receive()) is not None and not answering.done():
                 await self._take(frame)
-        except ReaderGone:
+        except ClientGone:
             pass
         finally:
-            answering.cancel()  # cancels the speech under way, too
+            answering.cancel()  # and with it the current answer
             await asyncio.wait([answering])
 
     async def _take(self, frame: str | bytes) -> None:
         asked: SpeakRequest | StreamTTSError
         try:
-            message = parse_request(frame, simple=self._simple, limits=self._link.limits)
+            message = parse_request(frame, simple=self._simple, limits=self._connection.limits)
         except StreamTTSError as fault:
             asked = fault
         else:
             if isinstance(message, Cancel):
-                if self._current is not None:  # else it crossed our final message, and there is nothing to stop
+                if self._current is not None:  # else the cancel crossed the final message: there is nothing to stop
                     self._current.cancel()
                 return
             asked = message
         request = _Request(new_request_id(), time.monotonic(), asked)
         if len(self._pending) >= PENDING_REQUESTS:
-            busy = StreamTTSError("busy", f"{PENDING_REQUESTS} requests of this connection wait already")
-            await self._link.send_error(busy, request_id=request.request_id)
+            why = f"{PENDING_REQUESTS} requests of this connection are waiting already: read their answers first"
+            await self._connection.send_error(StreamTTSError("busy", why), request_id=request.request_id)
             return
         self._pending.append(request)
         self._arrived.set()
@@ -77,40 +79,40 @@ class RequestConversation:
                 await self._arrived.wait()
             try:
                 await self._answer(self._pending.popleft())
-            except ReaderGone:
+            except ClientGone:
                 return
 
     async def _answer(self, request: _Request) -> None:
         """Speak one request and close it with exactly one final message."""
-        link, asked = self._link, request.asked
+        connection, asked = self._connection, request.asked
         if isinstance(asked, StreamTTSError):
-            await link.send_error(asked, request_id=request.request_id)
+            await connection.send_error(asked, request_id=request.request_id)
             return
-        speech = Speech(
-            self._studio,
+        answer = Answer(
+            self._pool,
             request.request_id,
             asked.voice,
-            asked.settings_over(self._studio.settings),
+            asked.settings_over(self._pool.settings),
             received=request.received,
             frame_samples=asked.frame_samples if isinstance(asked, SimpleRequest) else None,
         )
-        speech.say(asked.text, (0, len(asked.text)))
-        speech.end()
+        answer.say(asked.text, (0, len(asked.text)))
+        answer.text.end()
         try:
-            with self._studio.answering(speech, link.endpoint):
-                await link.send(await self._speak(speech))
+            with self._pool.running(answer, connection.endpoint):
+                await connection.send(await self._deliver(answer))
         except StreamTTSError as fault:
-            await link.send_error(fault, request_id=request.request_id)
+            await connection.send_error(fault, request_id=request.request_id)
 
-    async def _speak(self, speech: Speech) -> BaseModel:
-        """Send the audio; the final message that is due then."""
-        self._current = speech
+    async def _deliver(self, answer: Answer) -> BaseModel:
+        """Send the audio; returns the final message to send."""
+        self._current = answer
         try:
-            await deliver(self._link, speech, header=lambda frame: None)
+            await self._connection.deliver(answer, header=lambda frame: None)
         finally:
-            self._current = None  # from here on a cancel crosses the final message
-        stats = speech.stats()
-        if speech.cancelled:
+            self._current = None  # a cancel that comes now crosses the final message
+        stats = answer.stats()
+        if answer.cancelled:
             return Cancelled(request_id=stats.request_id, samples_sent=stats.samples, stats=stats)
         return Complete(stats=stats)
 

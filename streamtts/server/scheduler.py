@@ -1,10 +1,10 @@
-"""Who may synthesise now: a fixed number of places, given to the listener who would run dry first.
+"""Which answer may synthesise now: a fixed number of places, given out earliest deadline first.
 
-A place is needed for the work on one chunk, not for a whole utterance, so nobody holds one while waiting for a slow
-reader. Everyone who wants a place says when it is due (seconds on the scheduler's clock): a new request when it came,
-a running one when its listener will have heard everything made so far. The earliest due goes first. So a
-newcomer passes a long utterance that is seconds ahead of its listener, an utterance that is slower than its listener
-is never interrupted, and nobody starves, because the time that is due never moves for those who wait.
+An answer holds a place for the work on one chunk, not for a whole utterance, so none is held while waiting for a slow
+reader. An answer that asks for a place says when its next audio is due, in seconds on any one clock: for a new request
+soon after it came, for a running answer when its listener will have heard everything made so far. The earliest goes
+first. So a new request goes before a long answer that is seconds ahead of its listener, an answer that is slower than
+its listener is never interrupted, and none waits forever, because a deadline does not move while it waits.
 """
 
 from __future__ import annotations
@@ -23,34 +23,32 @@ class Places:
 
     Args:
         count: Syntheses at once, 1 or more.
-        queue_length: New requests that may wait; further ones are ``busy``. Utterances already begun always may.
+        queue_length: New requests that may wait; further ones are ``busy``. Answers already begun may always wait.
     """
 
     def __init__(self, count: int, queue_length: int) -> None:
         self.count = count
         self.queue_length = queue_length
         self.taken = 0
-        self.queued = 0  # new requests that have no place yet, also those whose text is still being prepared
+        self.queued = 0  # new requests without a place, also those whose text is still being prepared
         self._heap: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
     @property
     def waiting(self) -> int:
-        """Who waits for a place, begun or not."""
+        """How many answers wait for a place, new or begun."""
         return sum(not future.done() for *_, future in self._heap)
 
     @contextmanager
     def queueing(self) -> Iterator[None]:
-        """A new request's stay in the queue, from its coming until it has a place.
+        """Count a new request as queued while the block runs: from its arrival until it has a place.
 
         Raises:
-            StreamTTSError: ``busy`` when the queue is full. Nothing was done for the request then.
+            StreamTTSError: ``busy`` when the queue is full. No work has been done for the request then.
         """
         if self.queued >= self.queue_length + self.count - self.taken:
-            raise StreamTTSError(
-                "busy",
-                f"all {self.count} synthesis places are taken and {self.queue_length} requests wait: try again later",
-            )
+            taken = f"all {self.count} synthesis places are taken and {self.queue_length} requests are waiting"
+            raise StreamTTSError("busy", f"{taken}: try again later")
         self.queued += 1
         try:
             yield
@@ -58,7 +56,7 @@ class Places:
             self.queued -= 1
 
     async def take(self, due: float) -> None:
-        """Wait for a place; give it back with :meth:`give`. Cancelling the wait leaves the queue."""
+        """Wait for a place, which is given back with :meth:`give`. A cancelled wait leaves the queue."""
         if self.taken < self.count and not self.waiting:
             self.taken += 1
             return
@@ -72,7 +70,7 @@ class Places:
             raise
 
     def give(self) -> None:
-        """Give a place back: to the one who is due first, if anyone waits."""
+        """Give a place back. It goes to the answer that is due first, if any waits."""
         while self._heap:
             *_, future = heapq.heappop(self._heap)
             if not future.done():
@@ -81,7 +79,7 @@ class Places:
         self.taken -= 1
 
     def first_due(self) -> float | None:
-        """When the first of those who wait is due; ``None`` if nobody waits."""
+        """When the first of the waiting answers is due; ``None`` if none waits."""
         while self._heap and self._heap[0][2].done():
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

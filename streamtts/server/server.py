@@ -1,6 +1,7 @@
-"""The WebSocket server, started and stopped from Python.
+"""Start and stop the WebSocket server from Python.
 
-It has an event loop in a thread of its own: a busy notebook cell stalls no client, and the kernel's loop is left alone.
+The server runs an event loop in a thread of its own, so a busy notebook cell stalls no client and the event loop of
+the notebook's kernel is not touched.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import errno
 import logging
 import socket
 import threading
@@ -26,32 +26,35 @@ from websockets.asyncio.server import serve as serve_websocket
 
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE, Settings
+from ..wire.addresses import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH
 from ..wire.limits import Limits
-from ..wire.messages import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH, encode, error_message
-from .clients import ClientInfo, Roster
-from .connection import Link
-from .http_routes import Gate, Routes, check_token, standard_pages
-from .requests import RequestConversation
-from .sessions import SessionConversation
-from .speaking import Studio
+from ..wire.parsing import encode
+from ..wire.server_messages import error_message
+from .clients import ClientInfo, ClientList
+from .connection import Connection
+from .http_routes import AccessCheck, HttpRoutes, check_token, standard_pages
+from .listen import listen
+from .requests import RequestHandler
+from .sessions import SessionHandler
+from .synthesis_pool import SynthesisPool
 from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from ..checkpoint.precision import Precision
     from ..loader import Model
 
-log = logging.getLogger("streamtts.server.server")
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 State = Literal["starting", "running", "stopping", "stopped", "failed"]
 
-STOP_SECONDS = 3.0  # what runs may take this long to end when the server stops
-REST_SECONDS = 10.0  # a synthesis thread may take this long to end the chunk it is at
-CLOSE_SECONDS = 2.0  # a client may take this long to answer a close
-# What the kernel keeps for one reader. Small, or a cancel would queue behind minutes of audio that nobody hears.
-SOCKET_BUFFER_BYTES = 64 * 1024
+STOP_SECONDS = 3.0  # running answers have this long to end when the server stops
+THREAD_SECONDS = 10.0  # a synthesis thread has this long to finish its chunk
+CLOSE_SECONDS = 2.0  # a client has this long to answer a close
 
-_running: dict[int, ServerHandle] = {}  # this process's servers by port, so that a re-run cell replaces its server
+_running: dict[
+    int, ServerHandle
+] = {}  # servers of this process by port: a notebook cell that runs again replaces its server
 _running_lock = threading.Lock()
 
 
@@ -67,29 +70,29 @@ def serve(
     settings: Settings | None = None,
     log_text: bool = False,
 ) -> ServerHandle:
-    """Start a server in a thread of its own and return when it listens.
+    """Start a server in a thread of its own; returns when it accepts connections.
 
-    A model that it loads itself has spoken once before, so that the first client need not wait longer than the next.
-    A server that this process started on the same port before is stopped first.
+    A model that it loads itself is warmed up, so that the first client waits no longer than the next. A server that
+    this process started on the same port before is stopped first.
 
     Args:
         model: A loaded model, a checkpoint as :func:`streamtts.load` takes it, or ``None`` for mini.
-        host: Address to bind. Other machines can reach any but a loopback address, so those need ``token``.
+        host: Address to bind. Any but a loopback address can be reached from other machines and needs ``token``.
         port: TCP port; 0 takes a free one.
         precision: As for :func:`streamtts.load`; a model that is loaded already keeps its own.
-        token: Asked of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
+        token: Required of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
         origins: Web pages allowed to connect besides the server's own, e.g. ``("http://localhost:8888",)``.
-        limits: What clients may ask for, and how the server paces itself.
-        settings: In force where a request names none, such as ``load_preset("tuned")``; ``None``: the built-in ones.
-        log_text: Log what clients want to have said. Off, logs carry request ids only.
+        limits: What clients may ask for, and how fast the server reads and sends.
+        settings: Used where a request gives none, such as ``load_preset("tuned")``; ``None``: the built-in defaults.
+        log_text: Log the texts that clients send. Off, logs hold request ids only.
 
     Raises:
-        StreamTTSError: ``bad_value`` for an open address without a token or several places on MPS, ``port_taken``,
-            ``checkpoint_bad``; as :func:`streamtts.load`.
+        StreamTTSError: ``bad_value`` for a reachable address without a token or several places on MPS, ``port_taken``,
+            ``checkpoint_bad``, and whatever :func:`streamtts.load` raises.
     """
     check_token(host, token)
     if logging.getLogger("streamtts").level == logging.NOTSET:
-        logging.getLogger("streamtts").setLevel(logging.WARNING)  # stock dependencies turn everybody's INFO on
+        logging.getLogger("streamtts").setLevel(logging.WARNING)  # some dependencies switch INFO on for all loggers
     with _running_lock:
         previous = _running.pop(port, None)
     if previous is not None:
@@ -104,8 +107,8 @@ def serve(
             try:
                 if model.voices:
                     warm_up(model, model.voices[0], settings)
-            except StreamTTSError as fault:  # each request will be told
-                logging.getLogger(__name__).warning("not warmed up: %s", fault.message)
+            except StreamTTSError as fault:  # every request will get it as its error
+                log.warning("the model was not warmed up: %s", fault.message)
         handle = ServerHandle(
             model, listening, host, token, tuple(origins), limits or Limits(), settings or Settings(), log_text
         )
@@ -124,7 +127,7 @@ class ServerHandle:
         host: Address it is bound to.
         port: Port it listens on.
         limits: What clients may ask for.
-        settings: In force where a request names none.
+        settings: Used where a request gives none.
     """
 
     def __init__(
@@ -155,8 +158,8 @@ class ServerHandle:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._deadline_s = STOP_SECONDS
-        self._studio: Studio | None = None
-        self._roster = Roster()
+        self._pool: SynthesisPool | None = None
+        self._clients = ClientList()
         self._thread = threading.Thread(target=self._run, name=f"streamtts-server-{self.port}", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -164,7 +167,7 @@ class ServerHandle:
             raise self._failure
         atexit.register(self.stop)
 
-    # ------------------------------------------------------------ from any thread
+    # ------------------------------------------------------------ called from any thread
 
     @property
     def address(self) -> str:
@@ -173,7 +176,7 @@ class ServerHandle:
 
     @property
     def url(self) -> str:
-        """Where clients connect: ``ws://host:port``."""
+        """Address for clients: ``ws://host:port``."""
         return f"ws://{self.address}"
 
     @property
@@ -182,8 +185,8 @@ class ServerHandle:
         return self._state
 
     def health(self) -> dict[str, Any]:
-        """What GET /health shows."""
-        studio = self._studio
+        """The values that GET /health shows."""
+        pool = self._pool
         return {
             "status": "ok" if self._state == "running" else self._state,
             "version": version(),
@@ -191,27 +194,27 @@ class ServerHandle:
             "device": self._model.device,
             "precision": self._model.precision,
             "sample_rate": SAMPLE_RATE,
-            "connections": len(self._roster),
-            "answers": studio.answers if studio else 0,
-            "synthesising": studio.places.taken if studio else 0,
-            "waiting": studio.places.waiting if studio else 0,
+            "connections": len(self._clients),
+            "answers": pool.answers if pool else 0,
+            "synthesising": pool.places.taken if pool else 0,
+            "waiting": pool.places.waiting if pool else 0,
             "uptime_s": round(time.monotonic() - self._started_at, 1),
         }
 
     def clients(self) -> list[ClientInfo]:
-        """Who is connected, oldest first, then the last who have gone; none when the server does not run."""
-        return self._in_loop(self._roster.clients, [])
+        """Clients that are connected, oldest first, then those that left, latest first. Empty after a stop."""
+        return self._in_loop(self._clients.infos, [])
 
     def kick(self, client_id: int) -> bool:
-        """Close one client's connection (close 1008, with the reason); the others go on.
+        """Close one client's connection with code 1008 and a reason; the other clients are not affected.
 
         Returns:
             Whether a client of that id was connected. Does not wait until the connection is closed.
         """
-        return self._in_loop(lambda: self._roster.kick(client_id), False)
+        return self._in_loop(lambda: self._clients.kick(client_id), False)
 
     def _in_loop(self, task: Callable[[], T], otherwise: T) -> T:
-        """The result of a short task in the server's event loop; ``otherwise`` when that has ended."""
+        """The result of a short task run in the server's event loop; ``otherwise`` when the loop has ended."""
         if self._loop is None or self._state not in ("running", "stopping"):
             return otherwise
         result: Future[T] = Future()
@@ -228,11 +231,14 @@ class ServerHandle:
             return otherwise
         try:
             return result.result(CLOSE_SECONDS)
-        except TimeoutError:  # it ended with the task still in line
+        except TimeoutError:  # the loop ended before it came to the task
             return otherwise
 
     def stop(self, deadline_s: float = STOP_SECONDS) -> None:
-        """Stop: let what runs end within ``deadline_s``, tell clients (close 1001), free the port. Safe to repeat."""
+        """Stop: running answers may end within ``deadline_s``, clients get close code 1001, the port is freed.
+
+        May be called again.
+        """
         atexit.unregister(self.stop)
         with _running_lock:
             if _running.get(self.port) is self:
@@ -242,10 +248,10 @@ class ServerHandle:
             with contextlib.suppress(RuntimeError):  # its loop has just closed
                 self._loop.call_soon_threadsafe(self._stop.set)
         if threading.current_thread() is not self._thread:
-            self._thread.join(deadline_s + 3 * CLOSE_SECONDS + 2 * REST_SECONDS)
+            self._thread.join(deadline_s + 3 * CLOSE_SECONDS + 2 * THREAD_SECONDS)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until the server has stopped; whether it has."""
+        """Block until the server has stopped, or for ``timeout_s``; returns whether it has stopped."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -260,17 +266,17 @@ class ServerHandle:
     def __repr__(self) -> str:
         return f"<streamtts server {self.url}, {self._model.engine}, {self._state}>"
 
-    # ------------------------------------------------------------ in the server's thread
+    # ------------------------------------------------------------ run in the server's thread
 
     def _run(self) -> None:
-        # Not asyncio.run: nest_asyncio, where a notebook applied it, replaces that for the whole process.
+        # Not asyncio.run: nest_asyncio, which notebooks may apply, replaces that for the whole process.
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._main())
             self._state = "stopped"
         except BaseException as fault:
             self._failure, self._state = fault, "failed"
-            if not isinstance(fault, StreamTTSError):  # else the caller is told all there is
+            if not isinstance(fault, StreamTTSError):  # that one is raised to the caller, with all there is to know
                 log.exception("the server failed")
         finally:
             self._listening.close()
@@ -281,10 +287,10 @@ class ServerHandle:
     async def _main(self) -> None:
         frames_log = logging.getLogger("streamtts.websockets")
         if frames_log.level == logging.NOTSET:
-            frames_log.setLevel(logging.WARNING)  # at DEBUG the library logs the frames, and with them people's texts
+            frames_log.setLevel(logging.WARNING)  # at DEBUG the library logs the frames, and so the texts in them
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         limits = self.limits
-        self._studio = Studio(
+        self._pool = SynthesisPool(
             self._model,
             limits.places,
             limits.queue_length,
@@ -292,19 +298,19 @@ class ServerHandle:
             settings=self.settings,
             log_text=self._log_text,
         )
-        self._telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(self._roster))
+        self._telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(self._clients))
         server = await serve_websocket(
-            self._converse,
+            self._serve_client,
             sock=self._listening,
-            process_request=Routes(
-                Gate(self.host, self.port, self._token, self._origins),
+            process_request=HttpRoutes(
+                AccessCheck(self.host, self.port, self._token, self._origins),
                 standard_pages(self._model, self.health, self._telemetry.page),
                 self._telemetry.refused,
             ),
-            compression=None,  # PCM does not deflate well, and frames would wait for it
+            compression=None,  # PCM does not compress well, and it would delay frames
             max_size=limits.message_bytes,
-            # A reader that keeps pace with playback has seconds of audio in its socket before it sees a ping, so
-            # a late pong means nothing: send_seconds and idle_seconds find those who are gone.
+            # A client that reads at the speed of playback has seconds of audio in its socket before a ping, so a late
+            # pong means nothing: send_seconds and idle_seconds detect clients that are gone.
             ping_timeout=None,
             close_timeout=CLOSE_SECONDS,
             logger=frames_log,
@@ -314,12 +320,12 @@ class ServerHandle:
         log.info("listening on %s with %s", self.url, self._model.engine)
         await self._stop.wait()
         self._state = "stopping"
-        await self._shut_down(server, self._studio)
+        await self._shut_down(server, self._pool)
 
-    async def _shut_down(self, server: Server, studio: Studio) -> None:
-        server.close(close_connections=False)  # no new ones
-        await studio.finish(self._deadline_s)
-        closing = [asyncio.create_task(c.close(1001, "the server stops")) for c in server.connections]
+    async def _shut_down(self, server: Server, pool: SynthesisPool) -> None:
+        server.close(close_connections=False)  # accepts no new ones
+        await pool.stop_answers(self._deadline_s)
+        closing = [asyncio.create_task(c.close(1001, "the server is stopping")) for c in server.connections]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
         for connection in list(server.all_connections):
@@ -328,31 +334,32 @@ class ServerHandle:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await server.wait_closed()
         except TimeoutError:
-            log.warning("connections were left open")
-        await studio.rest(REST_SECONDS)
+            log.warning("some connections did not close")
+        await pool.stop_threads(THREAD_SECONDS)
         log.info("stopped")
 
-    async def _converse(self, connection: ServerConnection) -> None:
-        """Serve one WebSocket connection."""
-        assert self._studio is not None and connection.request is not None
-        if len(self._roster) >= self.limits.connections:
-            busy = StreamTTSError("busy", f"{self.limits.connections} connections are open, which is all allowed")
+    async def _serve_client(self, socket: ServerConnection) -> None:
+        """Serve one WebSocket."""
+        assert self._pool is not None and socket.request is not None
+        if len(self._clients) >= self.limits.connections:
+            why = f"{self.limits.connections} connections are open, and no more are allowed: try again later"
+            busy = StreamTTSError("busy", why)
             self._telemetry.refused(busy.code)
-            await connection.send(encode(error_message(busy)))
-            await connection.close(1013, "busy")
+            await socket.send(encode(error_message(busy)))
+            await socket.close(1013, "too many connections")
             return
-        path = urlsplit(connection.request.path).path
-        link = Link(connection, path, self.limits, self._telemetry)
-        with self._roster.visit(connection, link):
-            await converse(link, self._studio)
+        path = urlsplit(socket.request.path).path
+        connection = Connection(socket, path, self.limits, self._telemetry)
+        with self._clients.connected(socket, connection):
+            await serve_connection(connection, self._pool)
 
 
-async def converse(link: Link, studio: Studio) -> None:
-    """Serve a connection by the rules of its endpoint, until its client leaves."""
-    if link.endpoint == SESSION_PATH:
-        await SessionConversation(link, studio).run()
+async def serve_connection(connection: Connection, pool: SynthesisPool) -> None:
+    """Serve a connection in the way of its endpoint, until its client leaves."""
+    if connection.endpoint == SESSION_PATH:
+        await SessionHandler(connection, pool).run()
     else:
-        await RequestConversation(link, studio, simple=link.endpoint == SIMPLE_PATH).run()
+        await RequestHandler(connection, pool, simple=connection.endpoint == SIMPLE_PATH).run()
 
 
 def version() -> str:
@@ -361,25 +368,3 @@ def version() -> str:
         return metadata.version("streamtts")
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        StreamTTSError: ``port_taken``, or ``bad_value`` for an address that is none of this machine's.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, OverflowError) as fault:
-        if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
-            raise StreamTTSError(
-                "port_taken",
-                f"port {port} on {host} is in use by another program: choose another, or port 0 for any free one",
-                field="port",
-            ) from None
-        raise StreamTTSError("bad_value", f"cannot listen on {host}:{port}: {fault}", field="host") from None
-    # Accepted connections inherit it.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-    return listening

@@ -1,4 +1,4 @@
-"""What the server counts: `/metrics` in Prometheus' text format, and log lines as JSON."""
+"""Metrics and logs: what a server counts, in Prometheus' text format at `/metrics`, and log lines as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from ..wire.messages import Stats
+    from ..wire.server_messages import Stats
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 RATIOS = (0.1, 0.2, 0.3, 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 5.0, 10.0)
@@ -21,9 +21,9 @@ RATIOS = (0.1, 0.2, 0.3, 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 5.0, 10.0)
 
 @contextmanager
 def logging_to(handler: logging.Handler) -> Iterator[None]:
-    """While the block runs, the package's log lines from INFO on go to this handler and not to the root logger's.
+    """While the block runs, the package's log records from INFO on go to this handler and not to the root logger's.
 
-    Stock dependencies give the root logger a handler of their own, which would print every line once more.
+    Some dependencies give the root logger a handler, which would print every line a second time.
     """
     log = logging.getLogger("streamtts")
     before = log.level, log.propagate
@@ -39,11 +39,11 @@ def logging_to(handler: logging.Handler) -> Iterator[None]:
 
 
 class Telemetry(Collector):
-    """Counters of one server, in a registry of its own: servers of one process do not mix.
+    """Counters of one server, in a registry of its own, so that several servers in one process do not mix.
 
     Args:
-        replica: Names this one of several servers behind one address: a label of every sample, since each scrape is
-            answered by whichever is asked, and counters of one series must not run backwards.
+        replica: Name of this server among several behind one address. It labels every sample: each scrape is answered
+            by any one of them, and a counter must never run backwards within one series.
     """
 
     def __init__(self, replica: str | None = None) -> None:
@@ -65,14 +65,14 @@ class Telemetry(Collector):
         )
         self._underrun = Histogram(
             "streamtts_underrun_seconds",
-            "Largest shortfall of an answer",
+            "Largest underrun of an answer",
             ["endpoint"],
             buckets=SECONDS,
             registry=registry,
         )
 
     def watch(self, name: str, help: str, value: Callable[[], float]) -> None:
-        """Show a value that is read when asked for."""
+        """Show a value that is read at each scrape."""
         Gauge(name, help, registry=self._registry).set_function(value)
 
     def answered(self, endpoint: str, end: str, stats: Stats | None = None) -> None:
@@ -94,10 +94,10 @@ class Telemetry(Collector):
 
     def page(self) -> tuple[str, bytes]:
         """Content type and body of `/metrics`."""
-        return CONTENT_TYPE_LATEST, generate_latest(self)  # asks nothing of a registry but collect()
+        return CONTENT_TYPE_LATEST, generate_latest(self)  # it only calls collect()
 
     def collect(self) -> Iterator[Metric]:
-        """All counters as they stand, labelled with the replica if there are several."""
+        """All counters, labelled with the replica if there are several."""
         for family in self._registry.collect():
             if self._replica is not None:
                 family.samples = [s._replace(labels={**s.labels, "replica": self._replica}) for s in family.samples]
@@ -105,10 +105,10 @@ class Telemetry(Collector):
 
 
 class JsonLines(logging.Formatter):
-    """Log records as one JSON object a line."""
+    """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record: time (ISO, local), level, logger, message, and the exception if there was one."""
+        """The record's time (ISO 8601, local), level, logger, message, and exception if there is one."""
         values = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname,

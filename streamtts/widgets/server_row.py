@@ -52,7 +52,7 @@ class ServerRow(anywidget.AnyWidget):
     def launch(self) -> None:
         """Start the server, or another in its place; a fault is shown in the row."""
         from ..server.server import serve
-        from ..wire.messages import DEFAULT_PORT
+        from ..wire.addresses import DEFAULT_PORT
 
         self.stop()
         try:

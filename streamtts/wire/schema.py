@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from ..settings import Settings
-from . import messages as protocol
+from . import request_messages, server_messages, session_messages
+from .addresses import SESSION_PATH, SIMPLE_PATH, STREAM_PATH
 
 
 def schema() -> dict[str, Any]:
-    """All messages, and which of them each endpoint speaks."""
-    asked = (protocol.SpeakRequest, protocol.SimpleRequest, protocol.Cancel)
-    _, definitions = models_json_schema([(m, "validation") for m in asked], ref_template="#/$defs/{model}")
+    """All messages, and which of them each endpoint reads and sends."""
+    requests = (request_messages.SpeakRequest, request_messages.SimpleRequest, request_messages.Cancel)
+    _, definitions = models_json_schema([(m, "validation") for m in requests], ref_template="#/$defs/{model}")
     defs: dict[str, Any] = dict(definitions["$defs"])
-    unions: tuple[Any, ...] = (protocol.SessionMessage, protocol.ServerMessage)
+    unions: tuple[Any, ...] = (session_messages.SessionMessage, server_messages.ServerMessage)
     for union in unions:
         defs.update(TypeAdapter(union).json_schema(ref_template="#/$defs/{model}")["$defs"])
     for about in defs.values():
         if "const" in about.get("properties", {}).get("type", {}):
-            about["required"] = ["type", *about.get("required", [])]  # on the wire the tag is never left out
+            about["required"] = ["type", *about.get("required", [])]  # a message on the wire always has its type
     settings = settings_properties()
     for name in ("SpeakRequest", "SimpleRequest", "Start"):
         defs[name]["properties"].update(settings)
@@ -37,16 +38,15 @@ def schema() -> dict[str, Any]:
         "properties": settings,
         "additionalProperties": False,
     }
-    session = [model.__name__ for model in get_args(get_args(protocol.SessionMessage)[0])]
-    told = ["Ready", "Started", "Audio", "Flushed", "Complete", "Cancelled", "Error", "Pong"]
+    asks, tells = ([message.__name__ for message in side.MESSAGES] for side in (session_messages, server_messages))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "streamtts wire protocol",
         "description": "Text frames. Binary frames are PCM: signed 16-bit little-endian, 24 kHz, mono.",
         "endpoints": {
-            protocol.STREAM_PATH: _endpoint(["SpeakRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
-            protocol.SIMPLE_PATH: _endpoint(["SimpleRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
-            protocol.SESSION_PATH: _endpoint(session, told),
+            STREAM_PATH: _endpoint(["SpeakRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
+            SIMPLE_PATH: _endpoint(["SimpleRequest", "Cancel"], ["Complete", "Cancelled", "Error"]),
+            SESSION_PATH: _endpoint(asks, tells),
         },
         "$defs": dict(sorted(defs.items())),
     }

@@ -1,4 +1,4 @@
-"""Both clients against the real server."""
+"""Clients of single texts against the real server: :class:`AsyncClient`, and the blocking :class:`Client`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 import streamtts
 from streamtts import Limits, Settings, StreamTTSError, serve
 from streamtts.audio import from_pcm16, pcm16
-from streamtts.client.connection import AsyncClient, Client, get_json, server_url
+from streamtts.client import AsyncClient, Client
+from streamtts.client.transport import get_json, server_url
 from streamtts.server.server import ServerHandle
 
 TEXT = "The client hears every chunk as it comes."
@@ -93,7 +94,7 @@ def test_errors_of_the_server_are_raised_with_code_field_and_allowed(client):
 
 
 def test_the_blocking_client_works_inside_a_running_loop(server):
-    """As in a notebook cell. In a loop of its own thread, since nest_asyncio patches loops for good."""
+    """As in a notebook cell."""
     heard = []
 
     async def cell() -> None:

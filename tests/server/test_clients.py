@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Callable
 
 import pytest
+from sockets import LONG, PATIENCE_S, eventually, open_socket
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
-from streamtts import serve
-from streamtts.client.connection import Client
+from streamtts import Limits, serve
+from streamtts.client import Client
 from streamtts.errors import StreamTTSError
+from streamtts.server import ServerHandle
 from streamtts.server.clients import KICKED
-from streamtts.server.server import ServerHandle
-from streamtts.wire.limits import Limits
-
-LONG = "This sentence is said again and again, so that there is always more to come. " * 30
-PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -28,20 +22,9 @@ def server(model):
         yield handle
 
 
-def opened(server: ServerHandle, path: str = "/ws/tts") -> ClientConnection:
-    return connect(server.url + path, proxy=None, max_size=None, ping_interval=None)
-
-
-def eventually(what: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE_S
-    while not what() and time.monotonic() < end:
-        time.sleep(0.02)
-    return what()
-
-
 def test_a_client_is_listed_with_what_it_was_served(server: ServerHandle) -> None:
     assert server.clients() == []
-    with opened(server) as ws:
+    with open_socket(server) as ws:
         assert eventually(lambda: len(server.clients()) == 1)
         (before,) = server.clients()
         host, port = ws.socket.getsockname()
@@ -65,7 +48,7 @@ def test_a_client_is_listed_with_what_it_was_served(server: ServerHandle) -> Non
 
 def test_the_kicked_client_hears_why_and_the_others_go_on(server: ServerHandle, caplog) -> None:
     caplog.set_level(logging.INFO, "streamtts")
-    with opened(server) as kicked, opened(server) as other:
+    with open_socket(server) as kicked, open_socket(server) as other:
         for ws in (kicked, other):
             ws.send(json.dumps({"text": LONG}))
             ws.recv(timeout=PATIENCE_S)  # audio: it is being spoken to
@@ -87,7 +70,7 @@ def test_the_kicked_client_hears_why_and_the_others_go_on(server: ServerHandle, 
 
 
 def test_a_session_can_be_kicked_and_its_synthesis_ends(server: ServerHandle) -> None:
-    with opened(server, "/ws/v1/tts") as ws:
+    with open_socket(server, "/ws/v1/tts") as ws:
         ws.recv(timeout=PATIENCE_S)
         ws.send(json.dumps({"type": "start", "context_id": "a"}))
         ws.recv(timeout=PATIENCE_S)
@@ -106,14 +89,14 @@ def test_the_package_s_own_client_says_that_it_was_kicked(server: ServerHandle) 
         speech = client.speak(LONG)
         next(iter(speech))
         assert server.kick(server.clients()[0].id)
-        with pytest.raises(StreamTTSError, match="whoever runs this server") as fault:
+        with pytest.raises(StreamTTSError, match="kicked: the operator of the server closed this connection") as fault:
             speech.collect()
         assert fault.value.code == "connection_lost"
 
 
 def test_nobody_is_kicked_who_is_not_there(server: ServerHandle) -> None:
     assert not server.kick(1)
-    with opened(server):
+    with open_socket(server):
         assert eventually(lambda: len(server.clients()) == 1)
         assert not server.kick(99)
     assert eventually(lambda: server.clients()[0].state == "left")

@@ -15,15 +15,17 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from streamtts import StreamTTSError, serve
-from streamtts.server.server import ServerHandle
-from streamtts.wire import messages as protocol
-from streamtts.wire.limits import Limits
+from streamtts.server import ServerHandle
+from streamtts.wire import Limits
+from streamtts.wire.parsing import SETTING_NAMES
+from streamtts.wire.request_messages import SpeakRequest, parse_request
+from streamtts.wire.server_messages import Error, ErrorCode, parse_server_message
 
 PATIENCE_S = 120.0
 MESSAGES = 3_000  # well-framed
 RAW_FRAMES = 7_000
 PER_CONNECTION = 100
-CODES = set(get_args(protocol.ErrorCode))
+CODES = set(get_args(ErrorCode))
 
 REQUESTS = [
     {"text": "Hi."},
@@ -51,7 +53,7 @@ def mutated(chance: random.Random, examples: list[dict[str, Any]]) -> str | byte
     """A frame that is, was, or never was a message."""
     message = dict(chance.choice(examples))
     for _ in range(chance.randrange(3)):
-        name = chance.choice([*message, *protocol.SETTING_NAMES, "type", "text", "context_id", "settings", "self", ""])
+        name = chance.choice([*message, *SETTING_NAMES, "type", "text", "context_id", "settings", "self", ""])
         if chance.random() < 0.3:
             message.pop(name, None)
         else:
@@ -71,9 +73,9 @@ def mutated(chance: random.Random, examples: list[dict[str, Any]]) -> str | byte
 def told(frame: str | bytes) -> dict[str, Any]:
     """A text frame as a message of the protocol: known type, known code."""
     assert isinstance(frame, str)
-    message = protocol.parse_server_message(frame)
+    message = parse_server_message(frame)
     assert message is not None, frame
-    if isinstance(message, protocol.Error):
+    if isinstance(message, Error):
         assert message.code in CODES
         assert len(frame) < 20_000
     return json.loads(frame)
@@ -87,14 +89,14 @@ def test_every_request_frame_gets_its_one_answer(server):
             for _ in range(PER_CONNECTION):
                 frame = mutated(chance, REQUESTS)
                 try:
-                    asked = protocol.parse_request(frame, simple=False, limits=server.limits)
+                    asked = parse_request(frame, simple=False, limits=server.limits)
                 except StreamTTSError as fault:
                     ws.send(frame)
                     answer = told(ws.recv(timeout=PATIENCE_S))
                     assert (answer["type"], answer["code"]) == ("error", fault.code), frame
                     continue
                 ws.send(frame)
-                if isinstance(asked, protocol.SpeakRequest):
+                if isinstance(asked, SpeakRequest):
                     speaks += 1
                     ws.send('{"type": "cancel"}')
                     while isinstance(heard := ws.recv(timeout=PATIENCE_S), bytes):

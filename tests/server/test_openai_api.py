@@ -13,22 +13,14 @@ from contextlib import closing
 
 import httpx
 import pytest
+from sockets import LONG, PATIENCE_S
 
 import streamtts
 from streamtts import Settings, StreamTTSError, serve
 from streamtts.audio import pcm16
 from streamtts.server.openai_api import OpenAIHandle
-from streamtts.server.server import ServerHandle
 
-PATIENCE_S = 120.0
 HALF = b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
-LONG = "This sentence is said again and again, so that there is more. " * 30
-
-
-@pytest.fixture(scope="module")
-def server(model) -> Iterator[ServerHandle]:
-    with serve(model, port=0) as handle:
-        yield handle
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from websockets.sync.client import connect
 import streamtts
 from streamtts import Settings, StreamTTSError
 from streamtts.audio import from_pcm16, pcm16
-from streamtts.client.connection import AsyncClient, Client, get_json
-from streamtts.client.session import AsyncSession
-from streamtts.wire.limits import Limits
+from streamtts.client import AsyncClient, AsyncSession, Client
+from streamtts.client.transport import get_json
+from streamtts.wire import Limits
 
 ray = pytest.importorskip("ray", reason="pip install --editable '.[ray]'")
 pytestmark = pytest.mark.slow

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from streamtts import Settings, StreamTTSError
+from streamtts.server.answer import Answer
 from streamtts.server.scheduler import Places
-from streamtts.server.speaking import Speech, Studio
+from streamtts.server.synthesis_pool import SynthesisPool
 from streamtts.server.telemetry import Telemetry
 
 
@@ -88,18 +89,18 @@ def test_answers_side_by_side_take_turns_chunk_by_chunk(model, places):
     """None is made in one go while others wait: each has spoken again before any has ended."""
 
     async def scene() -> dict[str, list[int]]:
-        studio, turns = Studio(model, places, 8, Telemetry()), itertools.count()
+        pool, turns = SynthesisPool(model, places, 8, Telemetry()), itertools.count()
         order: dict[str, list[int]] = {"a": [], "b": [], "c": []}
 
         async def hear(name: str) -> None:
-            speech = Speech(studio, name, "default", Settings(seed=3), received=time.monotonic())
-            speech.say(TEXT, (0, len(TEXT)))
-            speech.end()
-            async for _ in speech.frames():
+            answer = Answer(pool, name, "default", Settings(seed=3), received=time.monotonic())
+            answer.say(TEXT, (0, len(TEXT)))
+            answer.text.end()
+            async for _ in answer.frames():
                 order[name].append(next(turns))
 
         await asyncio.gather(*(hear(name) for name in order))
-        await studio.rest(60)
+        await pool.stop_threads(60)
         return order
 
     order = asyncio.run(scene())
@@ -108,7 +109,7 @@ def test_answers_side_by_side_take_turns_chunk_by_chunk(model, places):
 
 
 def test_places_share_the_cores(model):
-    one, many = (Studio(model, places, 8, Telemetry()) for places in (1, (os.cpu_count() or 1) + 1))
-    assert one.fitted(Settings()).parallel
-    assert not many.fitted(Settings()).parallel  # T3 in a thread of its own would take other answers' time
-    assert (one.threads_each, many.threads_each) == (model.threads, 1)
+    one, many = (SynthesisPool(model, places, 8, Telemetry()) for places in (1, (os.cpu_count() or 1) + 1))
+    assert one.effective_settings(Settings()).parallel
+    assert not many.effective_settings(Settings()).parallel  # T3 in a thread of its own would take other answers' time
+    assert (one.threads_per_stage, many.threads_per_stage) == (model.threads, 1)

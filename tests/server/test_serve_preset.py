@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 import streamtts
 from streamtts.__main__ import main
-from streamtts.client.connection import Client
+from streamtts.client import Client
 from streamtts.settings import Settings
 from streamtts.tune.presets import load_preset, save_preset
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamtts import serve
 from streamtts.client.session import Session
 from streamtts.wire.heard import text_heard
-from streamtts.wire.messages import Audio
+from streamtts.wire.server_messages import Audio
 
 TEXT = "One two three four. Five six seven eight nine ten."
 FIRST, SECOND = (0, 20), (20, 50)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 import streamtts
-from streamtts.client.connection import Client, get_json
+from streamtts.client import Client
+from streamtts.client.transport import get_json
 from streamtts.loader import Model
-from streamtts.server.server import ServerHandle
+from streamtts.server import ServerHandle
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 ONE_STEP = 1 / 32767  # of 16 bit, in which samples travel
