@@ -17,17 +17,17 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..settings import SAMPLE_RATE
-from ..tune.pareto import pareto_front
-from . import measures
-from .continuity import playback
-from .measures import Floats
-from .timeline import Run
+from ...settings import SAMPLE_RATE
+from ...tune.pareto import pareto_front
+from .. import measures
+from ..continuity import playback
+from ..measures import Floats
+from ..timeline import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .judge import SeamReport
+    from ..judge import SeamReport
 
 ThemeName = Literal["light", "dark"]
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import streamtts
 from streamtts import Settings
-from streamtts.bench import run as bench
+from streamtts.bench import measure as bench
 from streamtts.bench.algorithms import ALGORITHMS, PROTOTYPE, RENDERS, stock_tokens
 from streamtts.bench.random_checkpoint import write_checkpoint
 from streamtts.checkpoint.hub import T3_FILES
