@@ -16,7 +16,7 @@ from streamtts.chunks.schedule import chunk_stops
 from streamtts.hift.stream import HiftStream
 from streamtts.noise import NoiseTape
 from streamtts.s3gen.window import FLOW_NOISE, WindowDecoder, decode_tokens, prompt_noise
-from streamtts.seams.judge import log_mel_distance
+from streamtts.seams.distance import log_mel_distance
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 TEXT = "Hello there. This is a test of the voice, and of its chunks."

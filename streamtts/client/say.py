@@ -136,7 +136,7 @@ def table(speech: Speech, samples: Samples) -> str:
 def _seams(seams: list[int], samples: Samples) -> str:
     if not seams:
         return "none: decoded in one pass"
-    from ..seams.judge import analyse
+    from ..seams import analyse
 
     report = analyse(samples, seams, sample_rate=SAMPLE_RATE)
     step = report.worst("step_ratio")

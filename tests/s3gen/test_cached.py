@@ -7,7 +7,7 @@ from block_causal import at_once, in_turn
 import streamtts
 from streamtts import Settings
 from streamtts.s3gen.cached import LOOKAHEAD, CachedDecoder
-from streamtts.seams.judge import log_mel_distance
+from streamtts.seams.distance import log_mel_distance
 
 EVERYTHING = Settings(policy="cached", left_context_tokens=1000)
 

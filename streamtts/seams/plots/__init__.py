@@ -1,11 +1,12 @@
-"""Figures of seams and streams."""
+"""Audio with its seams, or the times of a stream's stages -> a matplotlib `Figure`; `to_png` turns it into PNG.
 
-from .waveforms import (
-    THEMES, Option, Theme, ThemeName, add_legend, dress, heat_map, mel_difference, new_figure, seam_zooms, timeline,
-    to_png, trade_off, waveform,
-)  # fmt: skip
+Called by notebooks, widgets, `tune` and `bench`. Open `waveforms` for the whole utterance and close-ups of its seams,
+`spectrograms` for the difference from one-shot, `stages` for when each stage worked, `theme` for colours and labels.
+"""
 
-__all__ = [
-    "THEMES", "Option", "Theme", "ThemeName", "add_legend", "dress", "heat_map", "mel_difference", "new_figure",
-    "seam_zooms", "timeline", "to_png", "trade_off", "waveform",
-]  # fmt: skip
+from .spectrograms import mel_difference
+from .stages import timeline
+from .theme import THEMES, ThemeName, to_png
+from .waveforms import seam_zooms, waveform
+
+__all__ = ["THEMES", "ThemeName", "mel_difference", "seam_zooms", "timeline", "to_png", "waveform"]
