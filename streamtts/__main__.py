@@ -18,8 +18,8 @@ INTERRUPTED = 130  # what shells report for Ctrl-C
 # Subcommands with a parser of their own: module, what it does.
 OWN_PARSERS = {
     "doctor": (".doctor.examine", "what is installed, which checkpoints are at hand, what to do about what is missing"),
-    "bench": (".bench.measure", "first audio, speed and stages, measured"),
-    "tune": (".tune.sweep", "sweep the settings; write the best as a preset, and a report"),
+    "bench": (".bench.command", "first audio, speed and stages, measured"),
+    "tune": (".tune.command", "sweep the settings; write the best as a preset, and a report"),
 }
 
 
