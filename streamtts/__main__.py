@@ -20,8 +20,8 @@ INTERRUPTED = 130  # what shells report for Ctrl-C
 # Subcommands with a parser of their own: module, help.
 OWN_PARSERS = {
     "doctor": (".doctor.examine", "check the installation and the checkpoints; try a checkpoint out"),
-    "bench": (".bench.run", "measure time to first audio, speed and memory"),
-    "tune": (".tune.sweep", "try many settings; save the best as a preset and write a report"),
+    "bench": (".bench.command", "measure time to first audio, speed and memory"),
+    "tune": (".tune.command", "try many settings; save the best as a preset and write a report"),
 }
 
 

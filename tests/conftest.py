@@ -38,5 +38,5 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hear() -> Callable[[np.ndarray], str]:
-    """What Whisper tiny.en hears in 24 kHz mono samples; compare with ``hearing.word_errors``."""
+    """What Whisper tiny.en hears in 24 kHz mono samples; compare with ``text.word_errors``."""
     return Listener().hear

@@ -18,7 +18,7 @@ from streamtts.noise import NoiseTape
 from streamtts.s3gen.flow import FLOW_NOISE, prompt_noise
 from streamtts.s3gen.full_attention import decode_tokens
 from streamtts.s3gen.window import WindowDecoder
-from streamtts.seams.judge import log_mel_distance
+from streamtts.seams.distance import log_mel_distance
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 TEXT = "Hello there. This is a test of the voice, and of its chunks."

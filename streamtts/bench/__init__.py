@@ -1,5 +1,6 @@
-"""Algorithms, checkpoints and number formats -> first audio, speed and stages, in a table and plots.
+"""Checkpoints, algorithms and number formats -> first audio, speed, stages and memory, as table, JSON and figure.
 
-Called by `streamtts bench` and `docs/experiments.py`. Open `algorithms` for what is compared, `run` for how it is
-timed, `table` and `plots` for the result, `random_checkpoint` for full-size weights that are random.
+Called by `streamtts bench`. Open `command` for the command line, `subjects` and `algorithms` for what is compared,
+`measure` for how it is timed, `machine` for what it runs on, `table` and `plots` for the result, `random_checkpoint`
+for full-size checkpoints with random weights.
 """

@@ -1,8 +1,8 @@
 """What ``streamtts bench`` compares: this package's streams, and other ways to stream the same checkpoint.
 
-The others are this project's own code for what other programs do, on the stock modules and in their arithmetic: stock
-T3 step by step, and stock S3Gen over the tokens that each way gives it. All speak the same tokens: those of T3 and
-the three of silence that stock ``generate()`` adds. Ours carry the watermark; the others are spared its cost.
+The others are this project's own code for what other programs do, on the stock modules: stock T3 step by step, and
+stock S3Gen over the tokens that each way gives it. All speak the same tokens: those of T3 and the three of silence that
+stock ``generate()`` adds. Ours carry the watermark; the others do without, which is faster.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROTOTYPE_CHUNK = 10  # tokens
 CONTEXT_CHUNK, CONTEXT_TOKENS = 25, 50  # chatterbox-streaming's own defaults
 CONTEXT_FADE = 480  # samples, 20 ms; likewise
 
-Stages = dict[str, float]  # milliseconds by stage, added to as an utterance goes on
+Stages = dict[str, float]  # milliseconds by stage, updated while an utterance is made
 Speak = Callable[[Model, str, Settings, Stages], Iterator[Samples]]
 Render = Callable[[Model, Iterator[int], Stages], Iterator[Samples]]
 
@@ -41,7 +41,7 @@ class Algorithm:
 
     Attributes:
         speak: Yields the audio in pieces as they are ready, float32 (960 * n,).
-        ours: This package's, which runs in any precision; the others run on the stock modules in float32.
+        ours: This package's, which runs in any number format; the others run on the stock modules in float32.
     """
 
     speak: Speak
@@ -62,22 +62,22 @@ def ours(**changes: Any) -> Algorithm:
 
 
 def stock(render: Render) -> Algorithm:
-    """Stock T3 in front of a way to render its tokens."""
+    """Stock T3, and a way to render its tokens."""
 
     @torch.inference_mode()
     def speak(model: Model, text: str, settings: Settings, stages: Stages) -> Iterator[Samples]:
         torch.set_num_threads(model.threads)
-        yield from render(model, _timed(_said(model, text, settings), stages), stages)
+        yield from render(model, _timed(_with_silence(model, text, settings), stages), stages)
 
     return Algorithm(speak)
 
 
 def in_chunks(size: int, context: int | None = 0, fade: int = 0) -> Render:
-    """Every ``size`` tokens rendered by stock S3Gen behind earlier tokens, whose audio is cut off again.
+    """Every ``size`` tokens are rendered by stock S3Gen after earlier tokens, whose audio is cut off again.
 
     Args:
         size: Tokens of a chunk.
-        context: Earlier tokens decoded once more with it; None: all of them.
+        context: Earlier tokens that are decoded again with it; None: all of them.
         fade: Samples over which each chunk is faded in, linearly.
     """
 
@@ -101,7 +101,7 @@ def at_once(model: Model, tokens: Iterator[int], stages: Stages) -> Iterator[Sam
 
 @torch.inference_mode()
 def stock_audio(model: Model, tokens: list[int], stages: Stages | None = None) -> Samples:
-    """Stock ``S3Gen.inference`` on some tokens, its two stages timed and its prints swallowed."""
+    """Stock ``S3Gen.inference`` on some tokens. Its two stages are timed and its prints are suppressed."""
     s3gen, stages = model.tts.s3gen, {} if stages is None else stages
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         began = time.perf_counter()
@@ -142,13 +142,13 @@ def stock_tokens(model: Model, text: str, settings: Settings) -> Iterator[int]:
         x = t3.speech_emb(token)
 
 
-def _said(model: Model, text: str, settings: Settings) -> Iterator[int]:
+def _with_silence(model: Model, text: str, settings: Settings) -> Iterator[int]:
     yield from stock_tokens(model, text, settings)
     yield from [model.architecture.silence_token] * TAIL_TOKENS
 
 
 def _timed(tokens: Iterator[int], stages: Stages) -> Iterator[int]:
-    """The same tokens; the time they took is T3's."""
+    """The same tokens; the time that they take counts as T3's."""
     while True:
         began = time.perf_counter()
         token = next(tokens, None)

@@ -1,10 +1,10 @@
-"""The report of ``streamtts bench`` as a figure: first audio and RTF of every algorithm, and growth where measured."""
+"""The report of ``streamtts bench`` as a figure: first audio and RTF of every algorithm, and cost by length."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..seams.plots import Theme, ThemeName, add_legend, dress, new_figure
+from ..seams.plots.theme import Theme, ThemeName, add_legend, dress, new_figure
 from .algorithms import ALGORITHMS, PROTOTYPE
 from .table import heading
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ROW, _MARGIN, _GROWTH = 0.25, 1.0, 2.9  # inches: of an algorithm, around a panel, of a panel of growth
+_ROW, _MARGIN, _GROWTH = 0.25, 1.0, 2.9  # inches: of an algorithm, around a panel, of the panel of cost by length
 _MARKERS = "os^Dv"
 
 
 def comparison(report: dict[str, Any], theme: ThemeName = "light") -> Figure:
-    """One band per checkpoint, first audio left and RTF right on log axes; below it what a second of audio costs.
+    """For every checkpoint, first audio left and RTF right on log axes; below, the cost of a second of audio by length.
 
     Args:
         report: What ``streamtts bench --json`` writes.
@@ -48,7 +48,7 @@ def comparison(report: dict[str, Any], theme: ThemeName = "light") -> Figure:
 
 
 def _style(name: str, look: Theme) -> dict[str, Any]:
-    """Ours filled, the others hollow, the prototype in the warning colour and a shape of its own."""
+    """Ours filled, the others hollow, the prototype in the warning colour and another shape."""
     if name == PROTOTYPE:
         return {"marker": "D", "color": look.bad, "mfc": look.bad}
     if name in ALGORITHMS and not ALGORITHMS[name].ours:
@@ -65,7 +65,7 @@ def _first_audio(axes: Axes, results: dict[str, Any], look: Theme) -> None:
     names = list(results)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    dress(axes, look, x="first audio (ms): p50, line to p95, | cold")
+    dress(axes, look, x="first audio (ms): median, line to p95, | cold")
 
 
 def _speed(axes: Axes, results: dict[str, Any], look: Theme) -> None:
@@ -75,7 +75,7 @@ def _speed(axes: Axes, results: dict[str, Any], look: Theme) -> None:
     axes.axvline(1.0, color=look.ink, lw=1, ls="--")
     axes.text(1.0, -0.62, "real time", color=look.ink, fontsize=8, ha="center", va="bottom")
     axes.tick_params(labelleft=False)
-    dress(axes, look, x="RTF (compute / audio time), least to most")
+    dress(axes, look, x="RTF (compute / audio time), line: min to max")
 
 
 def _point(
@@ -106,7 +106,7 @@ def _time(ms: float) -> str:
 
 
 def _growth(axes: Axes, measured: dict[str, Any], look: Theme) -> None:
-    """A second of audio in the second half of utterances of several lengths: flat where going on costs no more."""
+    """Compute time per second of audio in the second half of utterances; flat where long utterances cost no more."""
     colours = list(look.stages.values())
     for k, entry in enumerate(measured["growth"]):
         at = [row["audio_s"] for row in entry["lengths"]]
@@ -119,6 +119,6 @@ def _growth(axes: Axes, measured: dict[str, Any], look: Theme) -> None:
     axes.set_ylim(0, axes.get_ylim()[1] * 1.15)
     axes.grid(color=look.faint, lw=0.4)
     axes.set_axisbelow(True)
-    dress(axes, look, x="length of the utterance (s)", y="ms per second of audio")
-    axes.set_title("cost of the second half", color=look.ink, fontsize=9, loc="left")
+    dress(axes, look, x="length of the utterance (s)", y="compute ms per second of audio")
+    axes.set_title("second half of the utterance", color=look.ink, fontsize=9, loc="left")
     add_legend(axes, look, loc="lower right", ncols=2)

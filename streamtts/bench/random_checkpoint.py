@@ -1,7 +1,7 @@
 """Checkpoint folders with seeded random weights, in Chatterbox Turbo's own layout.
 
-They speak noise. What they are for: time and memory do not depend on the values of the weights, so speed, exactness
-and loading of a full-size model can be measured and tested where its trained weights cannot be had.
+They speak noise. Time and memory do not depend on the values of the weights, so speed, exactness and loading of a
+full-size model can be measured and tested without its trained weights.
 
     python -m streamtts.bench.random_checkpoint FOLDER --size turbo
 """
@@ -25,8 +25,10 @@ from ..checkpoint.architecture import (
     build_t3,
     build_voice_encoder,
 )
-from ..checkpoint.hub import T3_FILES
+from ..checkpoint.cache_folder import cache_folder
+from ..checkpoint.hub import T3_FILES, missing_files
 from ..checkpoint.stock_logging import quiet
+from ..errors import StreamTTSError
 from ..settings import FRAMES_PER_TOKEN, TOKEN_RATE
 from ..t3.step import START
 
@@ -69,11 +71,11 @@ def write_checkpoint(
     """Write a whole checkpoint folder.
 
     Args:
-        folder: Made where it does not exist; files of the same names are replaced.
+        folder: Created if it does not exist; files of the same names are replaced.
         size: ``turbo`` and ``nano`` as released, 3.0 and 2.0 GB; ``small`` takes 25 MB and a second, for tests.
         seed: Same seed, same weights.
         dtype: Number format of the weights on disk; None: float32.
-        never_stops: T3 says speech tokens alone, up to its cap, so that every utterance has a known length.
+        never_stops: T3 never says its stop token, so that every utterance has ``max_tokens`` tokens.
 
     Returns:
         The folder.
@@ -89,7 +91,7 @@ def write_checkpoint(
             "s3gen_meanflow.safetensors": lambda: build_s3gen(architecture.s3gen),
             "ve.safetensors": lambda: build_voice_encoder(architecture.voice_encoder_size),
         }.items():
-            weights = make().state_dict()  # one module after the other: only one is in memory
+            weights = make().state_dict()  # one module at a time in memory
             save_file({k: _stored(v, dtype) for k, v in weights.items()}, folder / name)
         _conditionals(architecture).save(folder / "conds.pt")
     _tokenizer().save_pretrained(folder)
@@ -102,14 +104,37 @@ def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     return tensor.to(dtype).contiguous() if dtype and tensor.is_floating_point() else tensor.contiguous()
 
 
+def random_folder(what: str) -> str:
+    """A folder with random weights: `what` itself if it is one; for a size, one in the cache, written if need be.
+
+    Raises:
+        StreamTTSError: ``bad_value`` for anything else.
+    """
+    if what not in get_args(Size):
+        if Path(what).is_dir():
+            return what
+        allowed = [*get_args(Size), "a checkpoint folder"]
+        raise StreamTTSError(
+            "bad_value", f"--random takes {', '.join(allowed)}; not {what!r}", field="random", allowed=allowed
+        )
+    size: Size = what  # type: ignore[assignment]
+    folder = cache_folder("random") / size
+    if not folder.is_dir() or missing_files(folder):
+        note = f"writing a {size} checkpoint with random weights to {folder}; delete it when you are done"
+        print(note, file=sys.stderr, flush=True)
+        part = folder.with_suffix(".part")  # so that a folder of the final name is complete
+        write_checkpoint(part, size, never_stops=True).rename(folder)
+    return str(folder)
+
+
 def ban_stop(t3: Any) -> None:
-    """Make the stop token, and the other id that is not speech, too unlikely to be said in any number format."""
+    """Make the stop token, and the other id that is not speech, too unlikely to be sampled in any number format."""
     with torch.no_grad():
         t3.speech_head.bias[START:] = -1e4
 
 
 def _t3(architecture: Architecture, never_stops: bool) -> Any:
-    """T3 with GPT-2's own token table, which stock code wants in the file and then throws away."""
+    """T3 with GPT-2's own token embedding, which stock code expects in the file and then discards."""
     t3 = build_t3(architecture.t3)
     if never_stops:
         ban_stop(t3)
@@ -160,7 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", choices=get_args(Size), default="turbo")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--never-stops", action="store_true", help="T3 speaks up to its cap: for timing")
+    parser.add_argument(
+        "--never-stops", action="store_true", help="ban the stop token, for timing: T3 speaks up to max_tokens"
+    )
     args = parser.parse_args(arguments)
     folder = write_checkpoint(args.folder, args.size, args.seed, never_stops=args.never_stops)
     size = sum(path.stat().st_size for path in folder.iterdir())

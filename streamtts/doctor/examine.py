@@ -1,4 +1,4 @@
-"""What is installed, what is at hand, and what to do about what is missing. Asks no network."""
+"""What is installed, which devices and checkpoints there are, and what to do about what is missing. No network."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from packaging.utils import canonicalize_name
 
 from ..checkpoint.hub import REPOSITORIES
 from ..checkpoint.precision import add_precision_option
+from ..settings import Settings
 
-LOCK = Path(__file__).parents[2] / "requirements.lock"  # there in a checkout, not in an installed wheel
+LOCK = Path(__file__).parents[2] / "requirements.lock"  # exists in a checkout, not in an installed wheel
 INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PLAYERS = ("aplay", "paplay", "play", "ffplay", "afplay", "pw-play")  # those that loudspeaker.py knows
+PLAYERS = ("aplay", "paplay", "play", "ffplay", "afplay", "pw-play")  # those of client/loudspeaker.py
 # Checkpoints that load() keeps in the Hugging Face cache: name, repository, and files it needs.
 CACHED_CHECKPOINTS = {
     "turbo": (REPOSITORIES["turbo"], ("t3_turbo_v1.safetensors", "s3gen_meanflow.safetensors", "conds.pt")),
@@ -39,14 +40,14 @@ State = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
-        topic: Heading it belongs under.
-        name: What was looked at.
-        state: ``ok``; ``note`` for what only some uses need; ``fault`` for what keeps streamtts from speaking.
-        found: Version, path or the fault seen.
-        advice: What to do, empty when nothing is to be done.
+        topic: Heading under which it is printed.
+        name: What was checked.
+        state: ``ok``; ``note`` for what only some uses need; ``fault`` for what every use needs.
+        found: Version, path, or what is wrong.
+        advice: What to do; empty if nothing.
     """
 
     topic: str
@@ -57,7 +58,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, one finding at a time, in the order to read them."""
+    """All checks, in the order to print them."""
     yield _python()
     yield from packages(LOCK)
     yield from _jupyter()
@@ -79,10 +80,10 @@ def _python() -> Finding:
 
 
 def packages(lock: Path) -> Iterator[Finding]:
-    """Our own dependencies one by one, then the extras and everything else the lock pins in one line each.
+    """Our dependencies one by one, then a line for each extra and a line for the lock file.
 
     Args:
-        lock: Lock file to compare with; when it does not exist, the ranges of our own metadata are.
+        lock: Lock file to compare with; without one, versions are compared with the ranges of our own metadata.
     """
     pins = read_lock(lock) if lock.exists() else {}
     wanted: dict[str, list[Requirement]] = {}
@@ -109,7 +110,7 @@ def packages(lock: Path) -> Iterator[Finding]:
         off = [
             f"{name} {_version(name)} (pinned {pin})" for name, pin in pins.items() if _version(name) not in (None, pin)
         ]
-        found = ", ".join(off) if off else f"{len(pins)} pins, none installed at another version"
+        found = ", ".join(off) if off else f"{len(pins)} pins, no other version installed"
         yield Finding("Packages", lock.name, "note" if off else "ok", found, INSTALL if off else "")
 
 
@@ -131,7 +132,7 @@ def _package(requirement: Requirement, pins: dict[str, str]) -> Finding:
 
 
 def read_lock(path: Path) -> dict[str, str]:
-    """Versions by normalised name that a lock file pins for this Python and system."""
+    """Versions that a lock file pins for this Python and system, by normalised name."""
     pins: dict[str, str] = {}
     for line in path.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
@@ -149,7 +150,7 @@ def _version(name: str) -> str | None:
 
 
 def _jupyter() -> Iterator[Finding]:
-    """The browser halves of the widgets: without them a widget shows as text."""
+    """The widgets' JupyterLab extensions: without them a widget shows as text."""
     folder = Path(sys.prefix, "share/jupyter/labextensions")
     for name in ("@jupyter-widgets/jupyterlab-manager", "anywidget"):
         if (folder / name).is_dir():
@@ -160,7 +161,7 @@ def _jupyter() -> Iterator[Finding]:
 
 
 def watermarker() -> Finding:
-    """Whether the stock loader's watermarker is a class: perth hides a failed import behind ``None``."""
+    """Whether the stock loader's watermarker can be used: perth makes it ``None`` when an import fails."""
     if importlib.util.find_spec("perth") is None:
         return Finding("Model", "watermarker", "fault", "resemble-perth is not installed", INSTALL)
     with warnings.catch_warnings():
@@ -174,7 +175,7 @@ def watermarker() -> Finding:
 
 def _devices() -> Iterator[Finding]:
     if importlib.util.find_spec("torch") is None:
-        return  # said already among the packages
+        return  # already reported among the packages
     import torch
 
     yield Finding("Devices", "cpu", "ok", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used by torch")
@@ -190,7 +191,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def embedded_checkpoint() -> Finding:
-    """Mini, by loading it."""
+    """Whether mini loads."""
     from ..errors import StreamTTSError
 
     try:
@@ -206,7 +207,7 @@ def embedded_checkpoint() -> Finding:
 
 
 def cached_checkpoints() -> Iterator[Finding]:
-    """The larger checkpoints, by their files in the Hugging Face cache."""
+    """Whether the files of the larger checkpoints are in the Hugging Face cache."""
     for name, (repository, files) in CACHED_CHECKPOINTS.items():
         yield _cached(name, repository, files)
 
@@ -248,17 +249,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="streamtts doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON list")
-    parser.add_argument("--model", metavar="NAME", help="try out a checkpoint instead: mini, turbo, nano or a folder")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="instead, speak with a checkpoint and check it: mini, turbo, nano, a folder",
+    )
     parser.add_argument("--device", default="auto", help="with --model: cpu, cuda or mps")
     parser.add_argument("--max-tokens", type=int, default=1000, metavar="N", help="with --model: stop after N tokens")
-    parser.add_argument("--out", metavar="FILE", help="with --model: write what it said as a WAV file")
+    parser.add_argument("--out", metavar="FILE", help="with --model: write the speech as a WAV file")
     add_precision_option(parser)
     parser.add_argument(
-        "--compare-precision", action="store_true", help="with --model: load it once more, for its error against fp32"
+        "--compare-precision",
+        action="store_true",
+        help="with --model: load it a second time, in another number format, and compare",
     )
     options = parser.parse_args(arguments)
     if options.model:
-        from ..settings import Settings
         from .model_trial import try_out
 
         return try_out(
@@ -269,25 +275,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             precision=options.precision,
             compare_precision=options.compare_precision,
         )
-    as_json = options.json
-    findings = []
-    topic = ""
+    findings: list[Finding] = []
     for finding in examine():
-        findings.append(finding)
-        if not as_json:
-            if finding.topic != topic:
-                topic = finding.topic
-                print(topic)
+        if not options.json:
+            if not findings or findings[-1].topic != finding.topic:
+                print(finding.topic)
             print(render(finding), flush=True)
+        findings.append(finding)
     faults = any(finding.state == "fault" for finding in findings)
-    if as_json:
+    if options.json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
     elif faults:
-        print("\nstreamtts cannot speak until the lines with FAULT are seen to.")
+        print("\nstreamtts cannot speak before the lines marked FAULT are fixed.")
     else:
-        print("\nstreamtts can speak. Notes are about things that only some uses need.")
+        print("\nstreamtts can speak. Lines marked note are about what only some uses need.")
     return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

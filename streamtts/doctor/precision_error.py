@@ -1,8 +1,8 @@
-"""What another number format changes, against float32: T3's probabilities, the audio of the same tokens, the words.
+"""What another number format changes against float32: T3's probabilities, the audio of the same tokens, the words.
 
-T3 is asked under teacher forcing: at every place it is given what float32 said, and what it would say next is compared.
-Left to itself a sampler turns the smallest difference into another, equally good utterance, so tokens of free runs tell
-nothing; words do, and are counted over the whole path.
+T3 is compared under teacher forcing: at every position it gets the tokens that float32 said, and its probabilities of
+the next token are compared. When it samples freely, the smallest difference leads to another, equally good utterance,
+so tokens of free runs cannot be compared; their words can, and are counted for the whole path from text to audio.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ..audio import Samples
 from ..generator import synthesize
-from ..seams.measures import log_mel_distance, null_test_db
+from ..seams.distance import log_mel_distance, null_test_db
 from ..settings import Settings
 from ..t3.step import START, voice_prefix
+from ..text.word_errors import word_errors
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -29,13 +30,13 @@ Hear = Callable[[Samples], str]
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence as the reference says it.
+    """A sentence as the reference, float32, speaks it.
 
     Attributes:
-        text: What was to be said.
-        settings: With what seed.
+        text: The sentence.
+        settings: With the seed.
         tokens: The speech tokens, with the silence that ends every utterance.
-        logits: Of each token and of what follows the last, float32 (n, ids).
+        logits: Of each token and of the one after the last, float32 (n, ids).
         samples: Their audio, decoded in one pass.
     """
 
@@ -52,13 +53,13 @@ class Difference:
 
     Attributes:
         precision: The format.
-        text: What was to be said.
+        text: The sentence.
         kl: Kullback-Leibler divergence from the reference of each predicted token, in nats.
-        agree: Predictions whose likeliest token is the reference's.
-        null_db: Null test of the same tokens' audio.
-        log_mel_db: Log-mel distance of it.
-        heard: Words heard when the format speaks by itself, from the text and the same seed.
-        wrong: Words of the text missed, added or misheard in that; None: nobody listened.
+        agree: Number of predictions whose likeliest token is the reference's.
+        null_db: Null test of the audio of the same tokens, in dB.
+        log_mel_db: Log-mel distance of that audio, in dB.
+        heard: Words heard when the format speaks the text by itself, with the same seed.
+        wrong: Words missed, added or misheard in that; None: not measured.
         words: Words of the text.
     """
 
@@ -78,7 +79,7 @@ def say(model: Model, sentences: Sequence[str], settings: Settings | None = None
 
     Args:
         model: In float32.
-        sentences: Of one piece each: no pauses, no more than T3 takes at once.
+        sentences: Each short enough for T3 to speak in one piece, without pauses.
         settings: Sampling and ``max_tokens``.
     """
     said = []
@@ -99,12 +100,8 @@ def compare(model: Model, said: Sequence[Said], hear: Hear | None = None) -> lis
 def _compare(model: Model, said: Said, hear: Hear | None) -> Difference:
     logits = torch.cat(list(forced_logits(model, said.text, spoken_by_t3(model, said.tokens))))
     samples = synthesize(model, tokens=said.tokens, settings=said.settings).samples
-    heard, wrong, words = "", None, 0
-    if hear:
-        from ..mini.evaluate import word_errors
-
-        heard = hear(synthesize(model, said.text, settings=said.settings).samples)
-        wrong, words = word_errors(said.text, heard)
+    heard = hear(synthesize(model, said.text, settings=said.settings).samples) if hear else ""
+    counted = word_errors(said.text, heard)
     return Difference(
         model.precision,
         said.text,
@@ -113,8 +110,8 @@ def _compare(model: Model, said: Said, hear: Hear | None) -> Difference:
         null_test_db(samples, said.samples),
         log_mel_distance(samples, said.samples),
         heard,
-        wrong,
-        words,
+        counted.errors if hear else None,
+        counted.words if hear else 0,
     )
 
 
@@ -134,15 +131,15 @@ def spoken_by_t3(model: Model, tokens: Sequence[int]) -> list[int]:
 
 @torch.inference_mode()
 def forced_logits(model: Model, text: str, tokens: Sequence[int], sizes: Sequence[int] = ()) -> Iterator[Tensor]:
-    """T3's logits when it is made to say the tokens: float32 (size, ids), on the CPU, block after block.
+    """T3's logits when it is given the tokens (teacher forcing): float32 (size, ids), on the CPU, block after block.
 
-    They are of the first token, of those behind it, and of what follows the last: one more than there are tokens.
+    They are of every token and of the one after the last: one more than there are tokens.
 
     Args:
         model: Whose T3.
         text: One piece.
         tokens: Speech tokens.
-        sizes: How many positions to see at once; when they end, one at a time, which is how a stream runs.
+        sizes: Positions per pass; after these, one at a time, as in a stream.
     """
     from chatterbox.tts_turbo import punc_norm
 
@@ -159,13 +156,13 @@ def forced_logits(model: Model, text: str, tokens: Sequence[int], sizes: Sequenc
 
 
 def summary(rows: Sequence[Difference]) -> str:
-    """Some sentences in one format, in a line of words."""
+    """Differences of some sentences in one format, as a line of text."""
     kl = [value for row in rows for value in row.kl]
     mel = [row.log_mel_db for row in rows if row.log_mel_db is not None]
     agree = sum(row.agree for row in rows) / len(kl)
     return (
-        f"logit KL {statistics.median(kl):.1e} nats, {max(kl):.1e} at worst; the likeliest token is the same in "
-        f"{agree:.1%} of {len(kl)}; log-mel distance of the same tokens "
+        f"KL divergence of T3's probabilities: median {statistics.median(kl):.1e} nats, maximum {max(kl):.1e}; "
+        f"same likeliest token in {agree:.1%} of {len(kl)} predictions; log-mel distance of the same tokens' audio "
         + (f"{max(mel):.2f} dB" if mel else "not measured")
     )
 
@@ -173,8 +170,8 @@ def summary(rows: Sequence[Difference]) -> str:
 def table(rows: Sequence[Difference]) -> str:
     """One line per format, in Markdown."""
     lines = [
-        "| weights | logit KL, median (nats) | worst | likeliest token the same | log-mel distance, median (dB) "
-        "| worst | null test, median (dB) | words wrong |",
+        "| weights | KL divergence, median (nats) | maximum | same likeliest token | log-mel distance, median (dB) "
+        "| maximum | null test, median (dB) | word errors |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for precision in dict.fromkeys(row.precision for row in rows):

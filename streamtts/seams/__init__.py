@@ -1,10 +1,11 @@
-"""Audio and its seam positions -> measures, a verdict, plots.
+"""Audio and the positions of its seams -> measures, a verdict, figures. Also the times of a stream -> underruns.
 
-Called by notebooks, widgets, `tune`, `bench` and `doctor`. Open `judge` for `analyse`, `measures` for one number,
-`report` for its table, `continuity` for underruns, `timeline` for when each stage ran, `crossfade` for the first
-experiment, `plots` for figures, `perceptual` for DNSMOS, PESQ and STOI.
+Called by notebooks, widgets, `client`, `tune`, `bench` and `doctor`. Open `judge` for `analyse`, `report` for what it
+returns, `measures` and `distance` for single measures, `continuity` for underruns, `timeline` for when each stage
+worked, `plots` for figures, `crossfade` for notebook 02's experiment, `perceptual` for DNSMOS, PESQ and STOI.
 """
 
 from .judge import analyse
+from .report import SeamReport, Verdict
 
-__all__ = ["analyse"]
+__all__ = ["SeamReport", "Verdict", "analyse"]

@@ -1,6 +1,6 @@
-"""Would a listener have heard gaps? What a player suffers that starts when the first chunk arrives.
+"""Gaps in playback: the underruns of a player that starts when the first chunk arrives.
 
-Pure arithmetic of arrival times; `playback.PlaybackMeter` is the same count done while audio is still arriving. Times
+Pure arithmetic of arrival times; `chunks.playback.PlaybackMeter` computes the same while audio is still arriving. Times
 are milliseconds on any clock that begins with the request (or with the iteration).
 """
 
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..settings import SAMPLE_RATE
-from .verdict import Verdict
+from .report import Verdict
 
-CONTINUOUS_MS = 100.0  # a shortfall up to this counts as continuous: vllm-omni#3618
-GRADES_MS = (50, 100, 200)  # C50, C100, C200: share of requests with no larger shortfall, sglang-omni#1450
+CONTINUOUS_MS = 100.0  # underruns up to this in all count as continuous playback: vllm-omni#3618
+GRADES_MS = (50, 100, 200)  # C50, C100, C200: share of requests whose underruns are no longer, sglang-omni#1450
 
 
 @dataclass(frozen=True)
 class Stall:
-    """A silence in the middle of playing."""
+    """One underrun: the player is silent because it has played all the audio that has arrived."""
 
     at_ms: float  # on the clock of the arrivals
     length_ms: float
@@ -30,11 +30,10 @@ class Stall:
 
 @dataclass(frozen=True)
 class PlaybackReport:
-    """One utterance as heard by a player that starts with the first chunk and waits whenever it has run dry.
+    """One utterance as heard by a player that starts with the first chunk and waits whenever it has nothing to play.
 
-    ``max_shortfall_ms`` is the sum of its stalls, which is also how much later it would have had to start to play
-    through. ``continuous`` and the C grades are None with fewer than two chunks: a single chunk is not applicable,
-    not a pass.
+    ``max_shortfall_ms`` is the sum of its underruns; a player that starts so much later plays without any.
+    ``continuous`` and the C grades are None with fewer than two chunks, which cannot underrun.
     """
 
     chunks: int
@@ -110,28 +109,28 @@ def playback(
 
 def _stalls(times: Sequence[tuple[float, int]], sample_rate: int) -> tuple[Stall, ...]:
     stalls = []
-    dry_at = times[0][0] if times else 0.0  # when the player will have played all it has
+    empty_at = times[0][0] if times else 0.0  # when the player will have played all it has
     for k, (arrival, samples) in enumerate(times):
-        if arrival > dry_at:
-            stalls.append(Stall(dry_at, arrival - dry_at, k))
-            dry_at = arrival
-        dry_at += samples * 1000 / sample_rate
+        if arrival > empty_at:
+            stalls.append(Stall(empty_at, arrival - empty_at, k))
+            empty_at = arrival
+        empty_at += samples * 1000 / sample_rate
     return tuple(stalls)
 
 
 def _verdict(chunks: int, shortfall: float | None) -> tuple[Verdict, str]:
     if shortfall is None:
-        what = "a single chunk cannot run dry" if chunks else "there is no audio"
+        what = "a single chunk cannot underrun" if chunks else "there is no audio"
         return Verdict.NOT_MEASURED, f"not measured: {what}"
     if shortfall > CONTINUOUS_MS:
-        limit = f"{CONTINUOUS_MS:.0f} ms is let pass"
+        limit = f"up to {CONTINUOUS_MS:.0f} ms counts as clean"
         return Verdict.AUDIBLE, f"audible: the player waited {shortfall:.0f} ms for late chunks ({limit})"
-    return Verdict.CLEAN, f"clean: the player waited {shortfall:.0f} ms in all"
+    return Verdict.CLEAN, f"clean: the player waited {shortfall:.0f} ms for late chunks"
 
 
 @dataclass(frozen=True)
 class PlaybackSummary:
-    """Many utterances. Shares are of those that could be measured; None when none could."""
+    """Figures over many utterances. Shares are of those that could be measured; None when none could."""
 
     utterances: int
     measured: int  # with two chunks or more
@@ -143,10 +142,7 @@ class PlaybackSummary:
 
 
 def summarise(reports: Sequence[PlaybackReport]) -> PlaybackSummary:
-    """Percentiles and C50/C100/C200 over utterances.
-
-    Keep cold and warm starts in separate calls: they are two questions.
-    """
+    """Percentiles and C50/C100/C200 over utterances. Summarise cold and warm starts apart."""
     measured = [r for r in reports if r.max_shortfall_ms is not None]
     ttfa = [r.ttfa_ms for r in reports if r.ttfa_ms is not None]
     rtf = [r.rtf for r in reports if r.rtf is not None]
@@ -162,3 +158,17 @@ def summarise(reports: Sequence[PlaybackReport]) -> PlaybackSummary:
             for limit in GRADES_MS
         },
     )
+
+
+def tiles(chunks: list[tuple[int, int]], total: int | None = None) -> tuple[int, int]:
+    """Samples missing and samples repeated when chunks (sample_offset, length) are played one after the other.
+
+    ``(0, 0)`` is exact tiling. With `total` (960 x tokens), audio missing at the end counts as missing and audio
+    beyond it as repeated.
+    """
+    missing = repeated = at = 0
+    for offset, length in chunks:
+        missing, repeated, at = missing + max(offset - at, 0), repeated + max(at - offset, 0), offset + length
+    if total is not None:
+        missing, repeated = missing + max(total - at, 0), repeated + max(at - total, 0)
+    return missing, repeated

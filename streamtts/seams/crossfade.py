@@ -1,7 +1,7 @@
-"""The first experiment: what an overlap-add crossfade does to chunks that were decoded apart, and what it cannot do.
+"""Crossfades of any length and shape between chunks that were decoded apart, for the experiment of notebook 02.
 
-A moved slider must be heard and seen at once, so only what it changed is computed: the chunks are decoded once, each
-some tokens further than needed, and a new length or shape of the crossfade costs one overlap-add in numpy.
+The chunks are decoded once, each some tokens further than needed. A new length or shape of the crossfade then costs one
+overlap-add in numpy, a few milliseconds, so audio and figures follow the notebook's sliders.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ LONGEST_MS = 200.0  # the crossfade setting's own upper end
 class Overlap:
     """Chunks of policy ``none``, decoded apart and kept, and their overlap-add for any crossfade.
 
-    Mixing gives sample for sample what `redecode` gives with the same settings without a watermark: the chunk before is
-    rendered as many tokens further as the crossfade needs, and each such rendering is made once, when first asked for.
+    `mix` gives sample for sample what `redecode` gives with the same settings without a watermark. Every chunk is
+    decoded as many tokens beyond its end as the crossfade needs, once for each such number of tokens, when first asked
+    for.
 
     Args:
         model: From `streamtts.load`.
@@ -41,14 +42,14 @@ class Overlap:
         self._model, self._tokens = model, list(tokens)
         self._voice = model.voice(voice).cut(settings.prompt_seconds)
         self.settings = settings.replace(policy="none", watermark=False)
-        self._renderings: dict[int, list[Samples]] = {}  # by tokens rendered further: raw audio of every chunk
+        self._renderings: dict[int, list[Samples]] = {}  # by extra tokens: raw audio of every chunk
         self._lock = threading.Lock()
 
     def bounds(self, extra_tokens: int) -> list[int]:
         """Token positions at which chunks begin and end, when a chunk waits for `extra_tokens` more."""
         bounds = [0]
         for stop in chunk_stops(self.settings):
-            # As the decoder: a chunk is handed out when its extra tokens have come and something is left after it.
+            # As the decoder does: a chunk is complete when its extra tokens are there and tokens follow it.
             if stop + extra_tokens > len(self._tokens) or stop >= len(self._tokens):
                 break
             bounds.append(stop)
@@ -56,17 +57,17 @@ class Overlap:
 
     @staticmethod
     def extra_tokens(crossfade_ms: float) -> int:
-        """Tokens that the chunk before must be rendered further for a crossfade of this length."""
+        """Tokens that a chunk is decoded beyond its end for a crossfade of this length."""
         return -(-round(crossfade_ms * SAMPLE_RATE / 1000) // SAMPLES_PER_TOKEN)
 
     def ready(self, crossfade_ms: float) -> bool:
-        """Whether `mix` will find its renderings made, and so take no more than milliseconds."""
+        """Whether `mix` has the audio it needs, and so takes no more than milliseconds."""
         return self.extra_tokens(crossfade_ms) in self._renderings
 
     def mix(
         self, crossfade_ms: float, shape: CrossfadeShape, cancelled: Callable[[], bool] = lambda: False
     ) -> tuple[Samples, list[int]] | None:
-        """Samples (960 * tokens,) and seams of the utterance with this crossfade; None if cancelled on the way."""
+        """Samples (960 * tokens,) and seams of the utterance with this crossfade; None if cancelled meanwhile."""
         extra = self.extra_tokens(crossfade_ms)
         renderings = self._rendered(extra, cancelled)
         if renderings is None:
@@ -100,7 +101,7 @@ class Overlap:
             return self._renderings[extra]
 
     def _render(self, index: int, tokens: list[int]) -> Samples:
-        """One chunk alone, by what `decoder` does under policy ``none``."""
+        """One chunk alone, as `decoder` does under policy ``none``."""
         s3gen = self._model.tts.s3gen
         mel = isolated_mel(s3gen, self._voice, tokens, self.settings, index)
         audio: Samples = isolated_audio(s3gen, mel, self.settings, index).numpy()

@@ -1,7 +1,8 @@
-"""Opinion scores by their own packages: PESQ, STOI, PLCMOS, DNSMOS. Optional, and no substitute for looking at seams.
+"""Scores of perceived quality from other packages: PESQ, STOI, PLCMOS, DNSMOS. Optional.
 
-An utterance average hardly moves for a fault of a tenth of a second, which is what a bad seam is (vllm-omni#2480):
-use these to see that nothing else got worse. All work at 16 kHz; audio is resampled. Packages are imported when called.
+They average over the utterance and hardly move for a fault of a tenth of a second, as a bad seam is (vllm-omni#2480):
+use them to check that nothing else got worse. All work at 16 kHz; audio is resampled. Packages are imported when
+needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""When which stage works: read from a stream's chunks, or simulated for a chunk schedule that was never run.
+"""When each stage of a stream works: measured from its chunks, or simulated for a chunk schedule that was not run.
 
-Pure arithmetic in milliseconds since the request. A player starts with the first chunk; `continuity` counts its stalls.
+Pure arithmetic in milliseconds since the request. `continuity` computes the underruns of a player from the same times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STAGES = ("t3", "s3gen", "hift")
 
 
 class TimedChunk(Protocol):
-    """What is read of a `generator.AudioChunk`."""
+    """The fields of a `generator.AudioChunk` that are read here."""
 
     @property
     def index(self) -> int:
@@ -32,19 +32,19 @@ class TimedChunk(Protocol):
 
     @property
     def stage_ms(self) -> Mapping[str, float]:
-        """Time spent in each of `STAGES` since the chunk before."""
+        """Milliseconds spent in each of `STAGES` since the chunk before."""
 
     @property
     def elapsed_ms(self) -> float:
-        """When it was ready."""
+        """When it was ready, in milliseconds since the request."""
 
 
 @dataclass(frozen=True)
 class Span:
     """One stage at work on one chunk.
 
-    ``share`` is the part of the span in which it worked, 0 to 1: for T3 running beside S3Gen only the time spent
-    between two chunks is known, not when within it.
+    ``share`` is the part of the span in which it worked, 0 to 1. Of T3 in a thread of its own, only the total between
+    two chunks is known, not when it worked.
     """
 
     stage: str
@@ -64,7 +64,7 @@ class Run:
 
 
 def measured(chunks: Sequence[TimedChunk], *, parallel: bool) -> Run:
-    """What a stream's chunks tell about its stages.
+    """The times of a stream's stages, from its chunks.
 
     S3Gen and HiFT run one after the other and end when the chunk is ready. T3 comes right before them when it shares
     their thread; in a thread of its own (`Settings.parallel`) its time is spread over the wait for the chunk.
@@ -86,27 +86,27 @@ def measured(chunks: Sequence[TimedChunk], *, parallel: bool) -> Run:
 
 @dataclass(frozen=True)
 class Costs:
-    """What the stages of one checkpoint cost on one machine, in milliseconds.
+    """Time that the stages of one checkpoint take on one machine, in milliseconds.
 
-    A pass of S3Gen renders voice prompt, left context, chunk and lookahead, so part of its cost comes with every call
-    and part with every token rendered.
+    A pass of S3Gen decodes voice prompt, left context, chunk and lookahead, so part of its time is the same for every
+    call and part grows with the tokens.
     """
 
     t3_first_ms: float  # until the first token
     t3_token_ms: float  # each further token
     s3gen_call_ms: float  # each chunk
-    s3gen_token_ms: float  # each token rendered, context and lookahead included
+    s3gen_token_ms: float  # each token decoded, context and lookahead included
     hift_token_ms: float  # each token heard
 
 
 def hold_back(settings: Settings, start: int, lag_tokens: int) -> int:
-    """Tokens that policy ``window`` waits for after the chunk that begins at `start`; HiFT guesses after the first."""
+    """Tokens after the chunk that begins at `start` for which policy ``window`` waits; fewer after the first chunk."""
     lag = lag_tokens if start else min(settings.vocoder_lookahead_tokens, lag_tokens)
     return settings.window_lookahead_tokens + lag
 
 
 def rendered_tokens(settings: Settings, start: int, stop: int, total: int, lag_tokens: int) -> int:
-    """Tokens that a pass of policy ``window`` renders for the chunk `start` to `stop` of an utterance of `total`."""
+    """Tokens that policy ``window`` decodes for the chunk `start` to `stop` of an utterance of `total`."""
     return min(stop + hold_back(settings, start, lag_tokens), total) - max(0, start - settings.left_context_tokens)
 
 
@@ -115,11 +115,11 @@ def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int)
 
     Args:
         chunks: Three or more, of policy ``window``.
-        settings: Those that the stream was made with.
+        settings: Of the stream.
         lag_tokens: ``model.vocoder_lag_tokens``.
 
     Raises:
-        ValueError: fewer than three chunks: nothing tells the cost of a call from the cost of a token.
+        ValueError: fewer than three chunks, which cannot separate the cost of a call from that of a token.
     """
     if len(chunks) < 3:
         raise ValueError(f"costs need 3 chunks or more, not {len(chunks)}: speak a longer text or take smaller chunks")
@@ -138,20 +138,20 @@ def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int)
 
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Slope and height of the line by Theil and Sen: a pass that was interrupted does not bend it."""
+    """Slope and intercept of the line by Theil and Sen, on which single slow passes have no influence."""
     if len(set(x)) < 2:
         return 0.0, float(np.median(y))
     from scipy.stats import theilslopes
 
-    slope, height, *_ = theilslopes(y, x)
-    return float(slope), float(height)
+    slope, intercept, *_ = theilslopes(y, x)
+    return float(slope), float(intercept)
 
 
 def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -> Run:
-    """When each stage would work and each chunk be ready, for a schedule that need not have been run.
+    """When each stage would work and each chunk would be ready, for a schedule that was not run.
 
-    With `Settings.parallel` T3 goes on while S3Gen works, as if each had a core to itself; otherwise it waits. Costs
-    measured on a busy machine already hold what the two take from each other.
+    With `Settings.parallel` T3 works while S3Gen works, as if each had a core to itself; otherwise it waits. How much
+    the two slow each other down is in the costs only if they were measured while both ran.
     """
     spans: list[Span] = []
     times: list[tuple[float, int]] = []
@@ -167,7 +167,7 @@ def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -
         free_at = hift_at + (stop - start) * costs.hift_token_ms
         spans += [Span("t3", began, t3_at, k), Span("s3gen", s3gen_at, hift_at, k), Span("hift", hift_at, free_at, k)]
         times.append((free_at, (stop - start) * SAMPLES_PER_TOKEN))
-    return Run(tuple(spans), tuple(times), parallel=False)  # T3's spans are exact here, whatever runs beside them
+    return Run(tuple(spans), tuple(times), parallel=False)  # T3's spans are exact here, also with Settings.parallel
 
 
 def schedule(settings: Settings, total: int, lag_tokens: int) -> list[int]:
@@ -183,14 +183,14 @@ def schedule(settings: Settings, total: int, lag_tokens: int) -> list[int]:
 def largest_growth(
     costs: Costs, settings: Settings, total: int, *, lag_tokens: int, allowed_ms: float = 0.0
 ) -> float | None:
-    """The largest `Settings.chunk_growth` whose stream a player plays through; None when even no growth stutters.
+    """The largest `Settings.chunk_growth`, 1 to 4, without underruns; None when chunks of equal size underrun too.
 
     Args:
         costs: From `fit_costs`.
         settings: The rest of the schedule.
-        total: Tokens of the utterance; longer ones meet larger chunks.
+        total: Tokens of the utterance; chunks of longer utterances grow larger.
         lag_tokens: ``model.vocoder_lag_tokens``.
-        allowed_ms: Shortfall let pass, such as the player's buffer.
+        allowed_ms: Underruns allowed in all, such as the audio that a player collects before it starts.
     """
     safe = None
     for growth in np.round(np.arange(1.0, 4.01, 0.05), 2):

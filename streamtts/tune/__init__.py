@@ -1,5 +1,10 @@
-"""A list of texts and a grid of settings -> the best settings, a report, a preset.
+"""Texts and a grid of settings -> a trial of every setting, a recommendation, a report, presets.
 
-Called by `streamtts tune`, notebook 03 and the sweep panel. Open `sweep` for the trials, `pareto` for which of them are
-worth a look, `report` for the page, `presets` for saved settings.
+Called by `streamtts tune`, `docs/experiments.py`, the server and command line (presets) and notebook 03's panel. Open
+`sweep` for the trials, `recommend` for which setting is best, `report` for the table and the HTML page, `plots` for its
+figures, `presets` for settings kept under a name, `command` for the command line.
 """
+
+from .presets import load_preset, preset_names, save_preset
+
+__all__ = ["load_preset", "preset_names", "save_preset"]

@@ -1,7 +1,7 @@
-"""Settings kept under a name, as TOML files that command line, server and notebooks read alike.
+"""Settings saved under a name, as TOML files that the command line, the server and notebooks read.
 
-A preset is a file ``NAME.toml`` with a table ``[settings]`` and, for the reader, a table ``[measured]``: where its
-numbers come from. It lies in the user's configuration folder, or in ``$STREAMTTS_PRESETS``.
+A preset is a file ``NAME.toml`` with a table ``[settings]`` and, for people, a table ``[measured]`` with the numbers
+that led to it. It is in the user's configuration folder, or in ``$STREAMTTS_PRESETS``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from ..errors import StreamTTSError
 from ..settings import Settings
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # a file name everywhere, and never a path
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # a valid file name on every system, and never a path
 
 
 def presets_folder() -> Path:
-    """Where presets are kept; it need not exist yet."""
+    """The folder of the presets; it may not exist yet."""
     import platformdirs
 
     chosen = os.environ.get("STREAMTTS_PRESETS")
@@ -28,20 +28,20 @@ def presets_folder() -> Path:
 
 
 def preset_names() -> list[str]:
-    """The presets there are."""
+    """Names of the saved presets, sorted."""
     return sorted(path.stem for path in presets_folder().glob("*.toml"))
 
 
 def save_preset(name: str, settings: Settings, measured: Mapping[str, Any] | None = None) -> Path:
-    """Write a preset, over one of the same name.
+    """Write a preset. It replaces one of the same name.
 
     Args:
         name: Lower-case letters, digits, ``-`` and ``_``, at most 40.
-        settings: A field at ``None`` is left out: the checkpoint's own default stays in force.
+        settings: A field that is ``None`` is left out, and the checkpoint's own default applies.
         measured: Numbers and texts to keep with it.
 
     Raises:
-        StreamTTSError: ``bad_value`` for a name that cannot be a file's.
+        StreamTTSError: ``bad_value`` for another name.
     """
     import tomli_w
 
@@ -64,7 +64,7 @@ def load_preset(name: str) -> Settings:
     """The settings of a preset, by its name or by the path of a TOML file.
 
     Raises:
-        StreamTTSError: ``bad_value`` when there is none (``allowed`` lists those there are), when the file is no TOML,
+        StreamTTSError: ``bad_value`` when there is no such preset (``allowed`` lists all), when the file is not TOML,
             or when a setting in it is unknown or out of range. The message names the file.
     """
     path = Path(name) if name.endswith(".toml") else presets_folder() / f"{name}.toml"

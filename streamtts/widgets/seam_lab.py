@@ -17,8 +17,8 @@ import traitlets
 
 from ..audio import Samples, pcm16
 from ..generator import redecode, stream, synthesize
+from ..seams import analyse
 from ..seams.crossfade import Overlap
-from ..seams.judge import analyse
 from ..settings import Settings
 from .worker import Worker
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from ..seams.judge import analyse
+from ..seams import analyse
 
 if TYPE_CHECKING:
     from ..generator import Utterance

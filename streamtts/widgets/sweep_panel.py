@@ -10,25 +10,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import numpy as np
 
 from ..errors import StreamTTSError
-from ..seams.plots import ThemeName, heat_map, to_png, trade_off
+from ..seams.plots import ThemeName, to_png
 from ..settings import Settings
+from ..tune.plots import heat_map, trade_off
 from ..tune.presets import save_preset
-from ..tune.report import QUALITY
-from ..tune.sweep import (
-    TEXTS,
-    Trial,
-    grid_settings,
-    latest,
-    options_of,
-    prepare,
-    recommend,
-    rounds_in_words,
-    sweep,
-    table,
-)
+from ..tune.recommend import recommend
+from ..tune.report import rounds_in_words, table
+from ..tune.sweep import TEXTS, Trial, grid_settings, latest, prepare, sweep
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -172,30 +162,11 @@ class SweepPanel(ipywidgets.VBox):
         self.choice.disabled = self.use.disabled = not self.trials
         if self.trials:
             label = best.label if best else None
-            figure = trade_off(options_of(self.trials), quality_label=QUALITY, chosen=label, theme=self.theme)
+            figure = trade_off(self.trials, chosen=label, theme=self.theme)
             _put(self.picture, to_png(figure))
-            _put(self.heat, to_png(self._heat_map()))
+            _put(self.heat, to_png(heat_map(self.trials, theme=self.theme)))
             times = rounds_in_words(min(t.rounds for t in self.trials))
-            self.numbers.value = f"<pre>{html.escape(table(self.trials))}\ntimes: {times}</pre>"
-
-    def _heat_map(self) -> Any:
-        """Distance to one-shot by left context and lookahead, the best of the other settings in each field."""
-        rows = sorted({t.settings.lookahead_tokens for t in self.trials})
-        columns = sorted({t.settings.left_context_tokens for t in self.trials})
-        values = np.full((len(rows), len(columns)), np.nan)
-        for t in self.trials:
-            if t.log_mel_db is not None:
-                at = rows.index(t.settings.lookahead_tokens), columns.index(t.settings.left_context_tokens)
-                values[at] = np.nanmin([values[at], t.log_mel_db])
-        return heat_map(
-            values,
-            [str(r) for r in rows],
-            [str(c) for c in columns],
-            row_label="lookahead (tokens)",
-            column_label="left context (tokens of 40 ms)",
-            value_label=f"{QUALITY}, lower is better",
-            theme=self.theme,
-        )
+            self.numbers.value = f"<pre>{html.escape(table(self.trials))}\nTimes are {times}.</pre>"
 
     def _say(self, text: str) -> None:
         self.words.value = html.escape(text)

@@ -26,7 +26,7 @@ from streamtts.doctor import examine as doctor
 from streamtts.doctor import precision_error
 from streamtts.hift.stream import HiftStream
 from streamtts.loader import MINI, describe
-from streamtts.seams.measures import log_mel_distance
+from streamtts.seams.distance import log_mel_distance
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 PARTS = {"t3": ("tfmr.", "speech_head"), "s3gen": ("flow.encoder.", "flow.decoder.")}
@@ -318,8 +318,9 @@ def test_doctor_says_which_format_why_and_what_it_changes(cache, small, capsys, 
     shown = capsys.readouterr().out
     why = "int8: asked for" if asked == "int8" else "fp32: so small a checkpoint stays in the CPU's caches"
     assert f"\nprecision    {why}\n" in shown
-    assert re.search(r"\nint8 +against fp32: logit KL [\d.e-]+ nats, [\d.e-]+ at worst; the likeliest token", shown)
-    assert "T3's logits are" not in shown  # rounded weights are no fault
+    kl = r"KL divergence of T3's probabilities: median [\d.e-]+ nats, maximum [\d.e-]+; same likeliest token"
+    assert re.search(rf"\nint8 +against fp32: {kl}", shown)
+    assert "T3's logits differ" not in shown  # rounded weights are no fault
 
 
 def test_commands_take_a_precision(cache, small, tmp_path, capsys):

@@ -43,7 +43,8 @@ def test_lock_markers_choose_the_pins_of_this_python(tmp_path):
 
 def test_missing_pkg_resources_is_recognised_by_its_consequence():
     """Blocking the import does what setuptools 81 does: perth then hides a None where its class should be."""
-    code = "import sys; sys.modules['pkg_resources'] = None; from streamtts import doctor; print(doctor.watermarker())"
+    block = "import sys; sys.modules['pkg_resources'] = None"
+    code = f"{block}; from streamtts.doctor import examine; print(examine.watermarker())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "state='fault'" in result.stdout
     assert "setuptools<81" in result.stdout
@@ -58,7 +59,7 @@ def test_a_checkpoint_in_the_hugging_face_cache_is_at_hand(tmp_path):
     (folder / "refs" / "main").write_text("0123abc")
     for file in files:
         (snapshot / file).touch()
-    code = "from streamtts import doctor; print([f.found for f in doctor.cached_checkpoints()])"
+    code = "from streamtts.doctor.examine import cached_checkpoints; print([f.found for f in cached_checkpoints()])"
     result = subprocess.run(
         [sys.executable, "-c", code], env={"HF_HUB_CACHE": str(tmp_path)}, capture_output=True, text=True, check=True
     )

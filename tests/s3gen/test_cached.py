@@ -8,7 +8,7 @@ import streamtts
 from streamtts import Settings
 from streamtts.s3gen.cached import CachedDecoder
 from streamtts.s3gen.flow import ENCODER_LOOKAHEAD
-from streamtts.seams.judge import log_mel_distance
+from streamtts.seams.distance import log_mel_distance
 
 EVERYTHING = Settings(policy="cached", left_context_tokens=1000)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamtts.chunks.playback import PlaybackMeter
-from streamtts.seams.continuity import playback, summarise
-from streamtts.seams.judge import Verdict
+from streamtts.seams.continuity import playback, summarise, tiles
+from streamtts.seams.report import Verdict
 
 ARRIVALS = st.lists(st.tuples(st.floats(0, 5_000), st.integers(1, 48_000)), min_size=2, max_size=20).map(
     lambda rows: list(zip(sorted(t for t, _ in rows), (n for _, n in rows), strict=True))
@@ -85,3 +85,18 @@ def test_summary_leaves_the_unmeasured_out_of_the_shares() -> None:
 def test_the_report_goes_into_json() -> None:
     data = json.loads(json.dumps(playback([(100, 2_400), (450, 2_400)]).as_dict()))
     assert data["c100"] is False and data["stalls"][0]["length_ms"] == 250 and data["verdict"] == "audible"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 5_000), min_size=1, max_size=20))
+def test_chunks_laid_end_to_end_tile(lengths: list[int]) -> None:
+    chunks = [(sum(lengths[:k]), n) for k, n in enumerate(lengths)]
+    assert tiles(chunks, sum(lengths)) == (0, 0)
+    assert tiles(chunks, sum(lengths) + 480) == (480, 0)
+    assert tiles([(offset + 480 * (k > 0), n) for k, (offset, n) in enumerate(chunks)]) == (480 * (len(chunks) > 1), 0)
+    assert tiles([(offset - min(7, n) * (k > 0), n) for k, (offset, n) in enumerate(chunks)])[0] >= 0
+
+
+def test_a_doubled_piece_and_a_short_end_are_told_apart() -> None:
+    assert tiles([(0, 1000), (900, 1000)], total=2000) == (100, 100)
+    assert tiles([], total=960) == (960, 0) and tiles([]) == (0, 0)

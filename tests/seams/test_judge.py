@@ -1,4 +1,4 @@
-"""Every seam metric on made signals: it finds the fault it is for, and stays quiet on clean audio."""
+"""The verdict on made signals: a planted fault is audible at its seam, and intact audio is clean."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamtts.seams import measures
-from streamtts.seams.judge import MEASURES, Verdict, analyse, log_mel_distance, null_test_db, tiles
+from streamtts.seams import distance
+from streamtts.seams.judge import analyse
+from streamtts.seams.report import MEASURES, Verdict
 
 FAULT_AT = 48_030
 SEAMS = [9_600, 19_200, 28_800, 38_400, FAULT_AT, 57_600, 67_200, 76_800, 86_400]
@@ -60,7 +61,7 @@ def test_clean_audio_is_clean_with_and_without_reference(clean: made.Audio) -> N
     alone, compared = analyse(clean, SEAMS), analyse(clean, SEAMS, reference=clean)
     assert alone.verdict is compared.verdict is Verdict.CLEAN, alone.table()
     assert compared.n_outside == compared.n_differs == 0
-    assert compared.null_test_db == measures.NULL_FLOOR_DB and compared.log_mel_db == 0 and compared.length_error == 0
+    assert compared.null_test_db == distance.NULL_FLOOR_DB and compared.log_mel_db == 0 and compared.length_error == 0
 
 
 @settings(max_examples=6, deadline=None)
@@ -155,112 +156,6 @@ def test_the_report_goes_into_json_and_text() -> None:
     data = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert data["verdict"] == "audible" and len(data["rows"]) == len(SEAMS)
     table = report.table()
-    assert table.count("\n") >= len(SEAMS) + 2 and report.reason in table and "!" in table
+    assert table.count("\n") >= len(SEAMS) + 2 and report.reason in table
+    assert any(line.split()[0] == "!" for line in table.splitlines())
     assert max(map(len, table.splitlines())) <= 120
-
-
-# The single measures, against values that can be worked out by hand.
-
-
-def test_null_test_in_db() -> None:
-    x = made.voice(1.0)
-    assert null_test_db(x, x) == measures.NULL_FLOOR_DB
-    assert null_test_db(1.1 * x, x) == pytest.approx(-20.0)
-    assert null_test_db(np.zeros_like(x), x) == pytest.approx(0.0)
-    assert null_test_db(-x, x) == pytest.approx(6.02, abs=0.01)
-    assert null_test_db(x[:-2400], x) == pytest.approx(
-        10 * np.log10(np.sum(x[-2400:] ** 2) / np.sum(x**2))
-    )  # what is missing counts
-    assert null_test_db(x, np.zeros_like(x)) is None and null_test_db([], []) is None
-
-
-def test_log_mel_distance_of_a_louder_copy_is_its_gain() -> None:
-    x = made.voice(2.0)
-    assert log_mel_distance(x, x) == 0
-    assert log_mel_distance(2 * x, x) == pytest.approx(6.02, abs=0.05)
-    assert log_mel_distance([], []) is None
-
-
-def test_log_mel_distance_near_a_lost_piece_exceeds_that_before_it() -> None:
-    x = made.voice(3.0)
-    track = measures.log_mel_track(made.without(x, 36_000), x)
-    before, after = measures.log_mel_at_db(track, np.array([24_000, 38_000]))
-    assert before == 0 and after > 1
-
-
-def test_a_step_of_ten_times_the_usual_reads_ten() -> None:
-    saw = np.tile([0.01, -0.01], 2_400)  # every step is 0.02
-    saw[2_400:] += 0.18
-    ratio = measures.step_ratio(saw, np.array([2_400]))[0]
-    assert ratio == pytest.approx(10.0, rel=0.01)
-
-
-def test_jump_over_rms_of_a_square_wave_is_two() -> None:
-    square = np.repeat(np.tile([0.5, -0.5], 10), 240)
-    assert measures.jump_over_rms(square, np.array([2_400])) == pytest.approx(2.0)
-    assert measures.jump_over_rms(square, np.array([2_401])) == 0
-    assert measures.jump_over_rms(square, np.array([2_405]), reach=5) == pytest.approx(2.0)
-
-
-def test_a_hole_is_as_deep_as_it_was_cut() -> None:
-    x = made.tone(2.0, hz=400.0)
-    x[24_000:24_480] *= 10 ** (-20 / 20)
-    assert measures.dip_db(x, np.array([24_000])) == pytest.approx(20.0, abs=0.5)
-    assert measures.dip_db(x, np.array([12_000])) == pytest.approx(0.0, abs=0.5)
-
-
-def test_the_dip_of_a_badly_chosen_blend_shows_as_level_error() -> None:
-    x = made.tone(2.0, hz=400.0)
-    fade = np.linspace(0, 1, 960)
-    blended = x.copy()
-    blended[24_000:24_960] = (1 - fade) * x[24_000:24_960] + fade * -x[24_000:24_960]  # the second pass is out of phase
-    error = measures.level_error_db(blended, x, np.array([24_480, 12_000]))
-    assert error[0] > 15 and error[1] == 0
-
-
-@pytest.mark.parametrize("db", [-9.0, -4.0, 3.0])
-def test_loudness_jump_of_a_tone_is_its_gain_step(db: float) -> None:
-    track = measures.loudness_track(made.with_loudness_step(made.tone(2.0, level=0.1), 24_000, db))
-    jump, elsewhere, at_end = measures.loudness_jump_lu(track, np.array([24_000, 12_000, 47_000]))
-    assert jump == pytest.approx(db, abs=0.1) and elsewhere == pytest.approx(0, abs=0.1) and np.isnan(at_end)
-
-
-def test_pitch_jump_of_a_tone_in_cents() -> None:
-    low, high = made.tone(1.0, hz=200.0), made.tone(1.0, hz=200.0 * 2 ** (3 / 12))
-    track = measures.f0_track(np.concatenate([low, high]))
-    jump, steady = measures.f0_jump_cents(track, np.array([24_000, 12_000]))
-    assert jump == pytest.approx(300, abs=15) and steady == pytest.approx(0, abs=3)
-
-
-def test_noise_has_no_pitch() -> None:
-    assert np.isnan(measures.f0_track(0.1 * np.random.default_rng(0).standard_normal(24_000))).mean() > 0.95
-
-
-@pytest.mark.parametrize("lost_ms", [5.0, 10.0, 20.0])
-def test_slip_after_lost_audio(lost_ms: float) -> None:
-    x = made.voice(3.0)
-    slipped = made.without(x, 36_000, lost_ms)
-    lag = measures.lag_ms(slipped, np.pad(x, 0)[: len(slipped)], np.array([24_000, 43_200]))
-    assert lag[0] == 0 and lag[1] == pytest.approx(lost_ms, abs=0.1)
-
-
-def test_click_track_of_a_steady_tone_shows_only_the_click() -> None:
-    x = made.tone(2.0) + 1e-3 * np.random.default_rng(0).standard_normal(48_000)
-    track = measures.click_track(made.with_click(x, 30_000, 0.05))
-    assert np.nanargmax(track) in (30_000, 30_001) and np.nanmax(track) > 20
-    assert np.nanpercentile(track, 99.9) < 8
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 5_000), min_size=1, max_size=20))
-def test_chunks_laid_end_to_end_tile(lengths: list[int]) -> None:
-    chunks = [(sum(lengths[:k]), n) for k, n in enumerate(lengths)]
-    assert tiles(chunks, sum(lengths)) == (0, 0)
-    assert tiles(chunks, sum(lengths) + 480) == (480, 0)
-    assert tiles([(offset + 480 * (k > 0), n) for k, (offset, n) in enumerate(chunks)]) == (480 * (len(chunks) > 1), 0)
-    assert tiles([(offset - min(7, n) * (k > 0), n) for k, (offset, n) in enumerate(chunks)])[0] >= 0
-
-
-def test_a_doubled_piece_and_a_short_end_are_told_apart() -> None:
-    assert tiles([(0, 1000), (900, 1000)], total=2000) == (100, 100)
-    assert tiles([], total=960) == (960, 0) and tiles([]) == (0, 0)

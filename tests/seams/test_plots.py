@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import made_signals as made
 import numpy as np
 import pytest
+from figure_text import words
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from streamtts.seams import plots
-from streamtts.seams import timeline as pipeline
-from streamtts.seams.judge import analyse
-from streamtts.tune.pareto import pareto_front
+from streamtts.seams import analyse, plots, timeline
 
 SEAMS = [9_600, 28_800, 57_600, 76_800]
 AUDIBLE = 57_600
@@ -51,35 +49,17 @@ CHUNKS = [
 
 def all_figures(x: made.Audio, clean: made.Audio, theme: plots.ThemeName) -> dict[str, Figure]:
     report = analyse(x, SEAMS, reference=clean)
-    options = [plots.Option(f"context {c}", 10 / (c + 1), 100 + c, 0.2 + c / 100) for c in (0, 10, 50)]
     return {
         "waveform": plots.waveform(x, SEAMS, report=report, theme=theme),
         "zooms": plots.seam_zooms(x, SEAMS, clean, report=report, theme=theme),
         "mel": plots.mel_difference(x, SEAMS, clean, report=report, theme=theme),
-        "timeline": plots.timeline(pipeline.measured(CHUNKS, parallel=True), theme=theme),
-        "trade-off": plots.trade_off(options, quality_label="distance (dB)", chosen="context 10", theme=theme),
-        "heat map": plots.heat_map(
-            [[1, 2], [3, np.nan]],
-            ["0", "3"],
-            ["10", "50"],
-            row_label="lookahead (tokens)",
-            column_label="left context (tokens)",
-            value_label="distance (dB)",
-            theme=theme,
-        ),
+        "timeline": plots.timeline(timeline.measured(CHUNKS, parallel=True), theme=theme),
     }
 
 
 @pytest.fixture(scope="module")
 def figures(clean: made.Audio, faulty: made.Audio) -> dict[str, Figure]:
     return all_figures(faulty, clean, "light")
-
-
-def words(figure: Figure) -> str:
-    """All text in a figure that is shown."""
-    from matplotlib.text import Text
-
-    return " | ".join(t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text())
 
 
 def seam_lines(axes) -> dict[int, float]:
@@ -118,8 +98,6 @@ def test_axes_are_labelled_with_their_units(figures: dict[str, Figure]) -> None:
         "zooms": ["time from the seam (ms)", "amplitude"],
         "mel": ["time (s)", "frequency (Hz, mel scale)", "level (dB)", "difference (dB)"],
         "timeline": ["time since the request (ms)", "S3Gen", "HiFT", "player"],
-        "trade-off": ["time to first audio (ms)", "RTF (compute time / audio time)", "distance (dB)"],
-        "heat map": ["left context (tokens)", "lookahead (tokens)", "distance (dB)"],
     }.items():
         for label in expected:
             assert label in words(figures[name]), (name, label)
@@ -163,10 +141,8 @@ def test_what_was_not_measured_is_said_so(clean: made.Audio) -> None:
     assert "4 seams, not measured" in words(plots.waveform(clean, SEAMS))
     assert "no seams" in words(plots.waveform(clean, []))
     assert "no seams" in words(plots.seam_zooms(clean, []))
-    single = plots.timeline(pipeline.measured(CHUNKS[:1], parallel=False))
+    single = plots.timeline(timeline.measured(CHUNKS[:1], parallel=False))
     assert "underruns not measured (fewer than two chunks)" in words(single)
-    figure = plots.trade_off([plots.Option("a", None, 100, 0.2), plots.Option("b", 1, 100, 0.2)], quality_label="q")
-    assert "1 not measured, not shown" in words(figure)
 
 
 def test_the_timeline_draws_each_stage_and_the_underrun_where_they_were(figures: dict[str, Figure]) -> None:
@@ -174,28 +150,9 @@ def test_the_timeline_draws_each_stage_and_the_underrun_where_they_were(figures:
     assert bars["s3gen-1"] == pytest.approx((260, 350)) and bars["hift-1"] == pytest.approx((350, 400))
     assert bars["t3-1"] == pytest.approx((160, 400))  # in its own thread: spread over the wait, as high as it was busy
     assert bars["playing-0"] == pytest.approx((160, 400)) and bars["underrun-2"] == pytest.approx((800, 1350))
-    assert "underruns 550 ms" in words(figures["timeline"])
-    serial = plots.timeline(pipeline.measured(CHUNKS, parallel=False)).axes[0].patches
+    assert "underruns 550 ms in all" in words(figures["timeline"])
+    serial = plots.timeline(timeline.measured(CHUNKS, parallel=False)).axes[0].patches
     assert {p.get_gid(): p.get_x() for p in serial}["t3-1"] == pytest.approx(160)
-
-
-def test_the_trade_off_rings_the_chosen_setting_on_both_sides(figures: dict[str, Figure]) -> None:
-    left, right = figures["trade-off"].axes
-    for axes, x in ((left, 110), (right, 0.3)):
-        ring = [line for line in axes.lines if line.get_label() == "chosen"]
-        assert len(ring) == 1
-        assert (ring[0].get_xdata()[0], ring[0].get_ydata()[0]) == pytest.approx((x, 10 / 11))
-
-
-def test_the_heat_map_leaves_the_unmeasured_field_empty_and_says_so(figures: dict[str, Figure]) -> None:
-    text = words(figures["heat map"])
-    assert "not\nmeasured" in text and "nan" not in text
-
-
-def test_the_front_is_what_nothing_beats() -> None:
-    costs = [[1, 5], [2, 2], [5, 1], [3, 3], [2, 2], [np.nan, 0]]
-    assert pareto_front(costs).tolist() == [True, True, True, False, True, False]
-    assert pareto_front(np.empty((0, 2))).tolist() == []
 
 
 def test_figures_can_be_drawn_in_several_threads_and_are_freed(clean: made.Audio) -> None:

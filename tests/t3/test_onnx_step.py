@@ -12,7 +12,7 @@ from streamtts.checkpoint.int8 import Int8Linear
 from streamtts.doctor import precision_error
 from streamtts.doctor.precision_error import forced_logits
 from streamtts.loader import MINI
-from streamtts.seams.measures import log_mel_distance
+from streamtts.seams.distance import log_mel_distance
 from streamtts.settings import SAMPLES_PER_TOKEN
 from streamtts.t3.onnx_step import GraphGpt2, StockCall, block_linears
 from streamtts.t3.step import START, STOP, Gpt2, looks_at, speech_tokens, voice_prefix
