@@ -1,5 +1,5 @@
 """Widgets of the notebooks: ``speak_panel(model)`` is the panel with the live player."""
 
-from .panel import SpeakPanel, speak_panel
+from .speak import SpeakPanel, speak_panel
 
 __all__ = ["SpeakPanel", "speak_panel"]

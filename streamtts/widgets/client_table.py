@@ -23,7 +23,7 @@ class ClientTable(anywidget.AnyWidget):
     """
 
     _esm = (_HERE / "client_table.js").read_text()
-    _css = (_HERE / "player.css").read_text()
+    _css = (_HERE / "panel.css").read_text()
     clients = traitlets.List(traitlets.Dict(), help="each a ClientInfo by its fields").tag(sync=True)
 
     def __init__(self, kick: Callable[[int], object]) -> None:

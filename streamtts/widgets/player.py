@@ -41,7 +41,7 @@ class Player(anywidget.AnyWidget):
 
     # Text, not paths: anywidget keeps every widget of a path alive for ever, to tell it of changes of the file.
     _esm = (_HERE / "player.js").read_text()
-    _css = (_HERE / "player.css").read_text()
+    _css = (_HERE / "panel.css").read_text()
     worklet = traitlets.Unicode().tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)
     voices = traitlets.List(traitlets.Unicode()).tag(sync=True)

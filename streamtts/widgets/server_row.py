@@ -32,7 +32,7 @@ class ServerRow(anywidget.AnyWidget):
 
     # Text, not paths: anywidget keeps every widget of a path alive for ever, to tell it of changes of the file.
     _esm = (_HERE / "server_row.js").read_text()
-    _css = (_HERE / "player.css").read_text()
+    _css = (_HERE / "panel.css").read_text()
     url = traitlets.Unicode(help="where clients connect; empty: no server runs").tag(sync=True)
     command = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)

@@ -22,7 +22,7 @@ RATE = 24_000
 
 # The part of a widget model that the player uses, with `sent` to look at and `say` to speak as the kernel would.
 HOST = """
-<!doctype html><title>player</title><link rel="stylesheet" href="/player.css"><main></main>
+<!doctype html><title>player</title><link rel="stylesheet" href="/panel.css"><main></main>
 <script type="module">
   import widget from "/player.js";
   const state = { text: "Hello", voices: ["default"], voice: "default", can_rerender: false, context_rate: 0 };

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamtts.tune.presets import load_preset
-from streamtts.widgets.sweep_panel import sweep_panel
+from streamtts.widgets.sweep import sweep_panel
 
 
 @pytest.fixture

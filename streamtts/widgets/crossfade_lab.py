@@ -1,6 +1,6 @@
 """Notebook 02's live experiment: move the crossfade, see every seam at once, switch tracks while they play.
 
-The page's half is ``seam_lab.js``. Decoding runs in one worker and measuring in another, so neither holds up the
+The page's half is ``crossfade_lab.js``. Decoding runs in one worker and measuring in another, so neither holds up the
 sliders; a crossfade whose renderings are there is mixed in the kernel's own thread, which takes milliseconds.
 """
 
@@ -65,7 +65,7 @@ def seam_lab(
 class SeamLab(anywidget.AnyWidget):
     """Three decodings of one utterance: chunks apart with the sliders' crossfade, policy ``window``, and one-shot."""
 
-    _esm = (_HERE / "seam_lab.js").read_text()  # text, not a path: see player.py
+    _esm = (_HERE / "crossfade_lab.js").read_text()  # text, not a path: see player.py
     _css = _STYLE
     crossfade_ms = traitlets.Float(0.0).tag(sync=True)
     crossfade_shape = traitlets.Unicode("hann").tag(sync=True)
