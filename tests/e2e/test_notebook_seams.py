@@ -19,7 +19,7 @@ def page(browser: Browser, lab: Lab):
     """The notebook run from top to bottom, its experiment ready."""
     with opened(browser, "notebook_seams") as page:
         lab.run_all(page, NOTEBOOK)
-        page.locator(f"{LAB} .lab-status", has_text="move the sliders").wait_for(timeout=180_000)
+        page.locator(f"{LAB} .lab-status", has_text="Ready.").wait_for(timeout=180_000)
         yield page
         lab.close_notebooks()
 

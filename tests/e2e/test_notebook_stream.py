@@ -155,7 +155,7 @@ def test_speak_brings_every_sample_to_the_output(panel: Panel) -> None:
     np.testing.assert_array_equal(heard(panel.page), trimmed(pcm) / np.float32(32767))
     assert panel.meter("audio") == f"{len(pcm) / 24_000:.2f} / {len(pcm) / 24_000:.2f} s"
     assert report["heard_after_ms"] > panel.kernel.ask("panel.last.stats.ttfa_ms")
-    assert panel.meter("engine") == f"{panel.kernel.ask('panel.last.stats.ttfa_ms'):.0f} ms"
+    assert panel.meter("kernel") == f"{panel.kernel.ask('panel.last.stats.ttfa_ms'):.0f} ms"
     assert panel.meter("rtf") == f"{panel.kernel.ask('panel.last.stats.rtf'):.2f}"
 
 
@@ -179,7 +179,7 @@ def test_a_warm_player_does_not_run_dry(panel: Panel) -> None:
 
 def test_a_moved_slider_acts_on_the_next_utterance(panel: Panel) -> None:
     panel.set_slider("chunk size", 5)
-    panel.set_slider("growth", 1)
+    panel.set_slider("chunk growth", 1)
     panel.speak(SHORT)
     panel.finish()
     small = panel.kernel.ask("[panel.last.stats.chunks, panel.last.stats.settings, panel.last.tokens]")
@@ -291,7 +291,7 @@ def test_the_copied_command_speaks_through_the_launched_server(panel: Panel, tmp
     subprocess.run(command, check=True, timeout=180, cwd=ROOT, capture_output=True)
     assert (tmp_path / "said.wav").stat().st_size > 24_000
     panel.button("Stop server").click()
-    panel.page.get_by_text("no server runs").wait_for()
+    panel.page.get_by_text("The server is not running.").wait_for()
     assert panel.kernel.ask("panel.server.handle is None")
 
 

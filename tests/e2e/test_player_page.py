@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from streamtts.widgets.player import Player
+
 from .conftest import heard
 
 pytestmark = pytest.mark.e2e
@@ -64,11 +66,14 @@ def site() -> Iterator[str]:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
-        if not self.path.startswith("/host"):
-            return super().do_GET()
-        body = HOST.encode()
+        made = {"/host": ("text/html", HOST), "/player.js": ("text/javascript", Player._esm)}
+        path = self.path.partition("?")[0]
+        if path not in made:
+            return super().do_GET()  # a file of the widgets' folder
+        content_type, text = made[path]
+        body = text.encode()
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
