@@ -157,13 +157,10 @@ class CrossfadeView {
     } else if (message.type === "status") this.status.textContent = message.text;
   }
 
-  track({ name, number, seams, decoded }, buffer) {
-    const view = buffer instanceof DataView ? buffer : new DataView(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength);
-    const samples = new Float32Array(view.byteLength / 2);
-    for (let i = 0; i < samples.length; i++) samples[i] = view.getInt16(2 * i, true) / 32767;
+  track({ name, number, seams, decoded }, view) {
     this.seams[name] = seams;
     delete this.reports[name];
-    this.deck.load(name, samples);
+    this.deck.load(name, toFloat(pcm16(view)));
     this.buttons.find((b) => b.dataset.track === name).disabled = false;
     this.playButton.disabled = !this.deck.buffers.oneshot || !this.deck.buffers.crossfade;
     this.draw();

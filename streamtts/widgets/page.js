@@ -14,3 +14,13 @@ function isDark() {
 function keepEnter(root) {
   root.querySelectorAll("button, select, a").forEach((control) => (control.dataset.lmSuppressShortcuts = "true"));
 }
+
+/** The samples of a binary message: 16-bit little-endian PCM in a DataView. */
+function pcm16(view) {
+  return new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+/** 16-bit samples as floats from -1 to 1. */
+function toFloat(pcm) {
+  return Float32Array.from(pcm, (value) => value / 32767);
+}

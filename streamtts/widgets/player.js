@@ -183,8 +183,8 @@ class Player {
   }
 
   audio(message, view) {
-    const pcm = new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-    const samples = Float32Array.from(pcm, (value) => value / 32767);
+    const pcm = pcm16(view);
+    const samples = toFloat(pcm);
     this.chunks.push(pcm);
     this.seams.push(...message.seams);
     this.received += pcm.length;

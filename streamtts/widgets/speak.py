@@ -173,7 +173,7 @@ class SpeakPanel(ipywidgets.VBox):
         else:
             if made is not None:
                 self.last = made
-                self._comparing.submit(lambda: self._compare(request, made))
+                self._comparing.submit(lambda: self._compare_with_one_shot(request, made))
         finally:
             with self._lock:
                 self._stream = None
@@ -204,7 +204,7 @@ class SpeakPanel(ipywidgets.VBox):
 
     # ---- in the comparing worker -----------------------------------------------------------------------------------
 
-    def _compare(self, request: _Request, made: Utterance) -> None:
+    def _compare_with_one_shot(self, request: _Request, made: Utterance) -> None:
         """Compare the utterance with one-shot decoding and show it, unless there is a newer request."""
         if request.number != self._newest:
             return
