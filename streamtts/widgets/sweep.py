@@ -177,7 +177,7 @@ class SweepPanel(ipywidgets.VBox):
             self.numbers.value = f"<pre>{html.escape(table(self.trials))}\ntimes: {times}</pre>"
 
     def _heat_map(self) -> Any:
-        """Distance to one-shot by left context and lookahead; the best over all other settings."""
+        """Distance to one-shot by left context and lookahead, the best of the other settings in each field."""
         rows = sorted({t.settings.lookahead_tokens for t in self.trials})
         columns = sorted({t.settings.left_context_tokens for t in self.trials})
         values = np.full((len(rows), len(columns)), np.nan)
