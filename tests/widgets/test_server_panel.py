@@ -9,7 +9,7 @@ import time
 from streamtts.client.connection import Client
 from streamtts.settings import Settings
 from streamtts.tune.presets import save_preset
-from streamtts.widgets.server_panel import server_panel
+from streamtts.widgets import server_panel
 
 
 def until(condition, seconds: float = 20.0) -> bool:

@@ -1,4 +1,4 @@
-"""The sweep panel as its buttons drive it: progress, cancel, a preset kept, faults said."""
+"""The sweep panel through its buttons: progress, cancel, saving a preset, messages about wrong values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamtts.tune.presets import load_preset
-from streamtts.widgets.sweep_panel import sweep_panel
+from streamtts.widgets import sweep_panel
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def panel(model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     panel.close()
 
 
-def test_a_sweep_ends_with_a_picture_and_a_setting_to_keep(panel) -> None:
+def test_a_sweep_ends_with_a_picture_and_a_setting_to_save(panel) -> None:
     panel.start.click()
     panel.wait()
     assert panel.progress.value == panel.progress.max == 4 and [t.rounds for t in panel.trials] == [2, 2]
@@ -39,12 +39,12 @@ def test_a_cancelled_sweep_says_so_and_can_begin_again(panel) -> None:
     panel.run()
     panel.cancel.click()
     panel.wait()
-    assert "cancelled after" in panel.words.value and panel.progress.value < 4
+    assert "Cancelled after" in panel.words.value and panel.progress.value < 4
     assert not panel.start.disabled and panel.cancel.disabled
 
 
 @pytest.mark.parametrize("text", ["", "many", "-1"])
-def test_values_that_cannot_be_are_named(panel, text: str) -> None:
+def test_values_that_cannot_be_read_are_named(panel, text: str) -> None:
     panel.axes["left_context_tokens"].value = text
     panel.start.click()
     assert "left_context_tokens" in panel.words.value and not panel.start.disabled

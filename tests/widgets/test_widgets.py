@@ -1,4 +1,4 @@
-"""The panel of notebook 01 without a browser: what goes over the wire, and that nothing is left behind."""
+"""The panel of notebook 01 without a browser: its messages, its errors, and that closing it frees everything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FINAL = ("end", "stopped", "error")
 
 
 class Wire(BaseComm):
-    """The kernel's end of a widget's connection, keeping what was sent: where a browser would be, there is a list."""
+    """The kernel's end of a widget's connection. Messages to the page are collected in a list; there is no browser."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.sent: list[tuple[dict[str, Any], list[Any]]] = []
@@ -75,13 +75,13 @@ def press_speak(panel: SpeakPanel, text: str, utterance: str = "page-1", **more:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread does; the test's own time limit is the suite's."""
+    """Wait for another thread, at most a minute."""
     tick = threading.Event()
     for _ in range(6_000):
         if condition():
             return
         tick.wait(0.01)
-    pytest.fail("it never came to that")
+    pytest.fail("the condition never became true")
 
 
 def test_chunks_go_out_as_pcm_that_tiles_the_utterance(panel: SpeakPanel) -> None:
@@ -98,6 +98,12 @@ def test_chunks_go_out_as_pcm_that_tiles_the_utterance(panel: SpeakPanel) -> Non
     assert panel.last is not None
     assert pcm == audio.pcm16(panel.last.samples)
     assert last["stats"]["samples"] == sum(sizes) == len(pcm) // 2
+
+
+def test_a_cell_can_display_the_panel(panel: SpeakPanel) -> None:
+    """A method named like one of ipywidgets' own would fail here first."""
+    bundle = panel._repr_mimebundle_()
+    assert bundle["text/plain"].startswith("SpeakPanel(") and "application/vnd.jupyter.widget-view+json" in bundle
 
 
 def test_after_speaking_the_figure_and_the_distance_are_there(panel: SpeakPanel) -> None:
@@ -153,8 +159,8 @@ def test_rerender_before_anything_was_spoken_is_an_error_message(panel: SpeakPan
     assert messages(panel, "page-1")[-1]["code"] == "bad_value"
 
 
-def test_a_fault_of_no_known_kind_is_told_without_a_trace() -> None:
-    panel = SpeakPanel(SimpleNamespace(voices=["default"]))  # not a model: everything asked of it fails
+def test_an_unexpected_exception_is_shown_without_a_traceback() -> None:
+    panel = SpeakPanel(SimpleNamespace(voices=["default"]))  # not a model: every use of it fails
     press_speak(panel, TEXT)
     panel.wait()
     (error,) = messages(panel, "page-1")
@@ -165,7 +171,7 @@ def test_a_fault_of_no_known_kind_is_told_without_a_trace() -> None:
 
 
 @pytest.mark.parametrize("content", [None, [], "speak", {}, {"type": "dance"}])
-def test_messages_of_no_known_kind_are_ignored(panel: SpeakPanel, content: Any) -> None:
+def test_unknown_messages_are_ignored(panel: SpeakPanel, content: Any) -> None:
     panel.player.comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
     panel.wait()
     assert messages(panel) == []
@@ -297,7 +303,7 @@ def test_a_new_panel_replaces_the_one_before_while_it_speaks(model: Any) -> None
     assert not [t for t in threading.enumerate() if t.name.startswith("streamtts-")]
 
 
-def test_a_closed_panel_is_forgotten_with_all_it_spoke(model: Any) -> None:
+def test_a_closed_panel_is_freed_with_its_utterances(model: Any) -> None:
     panel = SpeakPanel(model, TEXT)
     panel.speak()
     panel.wait()
@@ -313,11 +319,11 @@ def test_memory_is_flat_over_fifty_utterances(panel: SpeakPanel) -> None:
     def speak(n: int) -> None:
         panel.speak(f"Hi, {n}.")
         panel.wait()
-        panel.player.comm.sent.clear()  # the list stands for the browser, whose memory is not the kernel's
+        panel.player.comm.sent.clear()  # a browser would hold these, not the kernel
 
     def alive() -> tuple[int, float]:
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # what the C library keeps for reuse is no leak
+        ctypes.CDLL(None).malloc_trim(0)  # memory that the C library keeps for reuse is not a leak
         return len(gc.get_objects()), psutil.Process().memory_info().rss / 2**20
 
     for n in range(20):  # caches fill and allocators settle
@@ -327,10 +333,10 @@ def test_memory_is_flat_over_fifty_utterances(panel: SpeakPanel) -> None:
         for more in range(10):
             speak(n + more)
         seen.append(alive())
-    kept = [o for o in gc.get_objects() if type(o) in (Stream, Utterance)]  # isinstance would wake proxies
+    kept = [o for o in gc.get_objects() if type(o) in (Stream, Utterance)]  # isinstance would resolve lazy proxies
     assert len(kept) <= 2
     objects, mib = zip(*seen, strict=True)
-    assert objects[-1] - objects[0] < 30 * 10, "ten objects per utterance stay behind"
-    # An allocator takes a step up now and then; what leaks grows in every stretch.
+    assert objects[-1] - objects[0] < 30 * 10, "at least ten objects per utterance are never freed"
+    # An allocator grows now and then; a leak grows in every interval.
     assert min(np.diff(mib)) < 8, f"MiB after 20, 30, 40 and 50 utterances: {np.round(mib)}"
     assert np.isfinite(panel.distance_db or np.nan)

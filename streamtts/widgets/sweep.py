@@ -1,4 +1,4 @@
-"""Notebook 03's sweep: settings to try, progress and cancel, the trade-off, and one button that keeps a setting."""
+"""Notebook 03's panel: sweep a grid of settings, see quality against speed, save one setting as a preset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..tune.presets import save_preset
 from ..tune.recommend import recommend
 from ..tune.report import rounds_in_words, table
 from ..tune.sweep import TEXTS, Trial, grid_settings, latest, prepare, sweep
-from .worker import Worker
+from .worker import Worker, open_panel
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -34,24 +34,24 @@ _AXES = {
 }
 CLOSE_SECONDS = 10.0
 
-_open: list[SweepPanel] = []  # this kernel's panel, so that a re-run cell replaces it
-
 
 def sweep_panel(model: Model, texts: Sequence[str] = TEXTS[:2], theme: ThemeName = "light") -> SweepPanel:
-    """The panel to display in a cell; the one that this kernel opened before is closed first."""
-    while _open:
-        _open.pop().close()
-    panel = SweepPanel(model, texts, theme)
-    _open.append(panel)
-    return panel
+    """A panel to display in a cell. It replaces the one that this kernel opened before.
+
+    Args:
+        model: From `streamtts.load`.
+        texts: Sentences to measure every combination of settings with.
+        theme: Of the figures.
+    """
+    return open_panel(SweepPanel, model, texts, theme)
 
 
 class SweepPanel(ipywidgets.VBox):
-    """Try a grid of settings in a worker thread; choose one; keep it as a preset.
+    """Measure a grid of settings in a worker thread; choose one of them and save it as a preset.
 
     Attributes:
-        trials: What was measured so far.
-        chosen: The settings kept last, or ``None``.
+        trials: The measurements so far.
+        chosen: The settings saved last, or ``None``.
     """
 
     def __init__(self, model: Model, texts: Sequence[str], theme: ThemeName = "light") -> None:
@@ -66,14 +66,14 @@ class SweepPanel(ipywidgets.VBox):
             min=1,
             max=9,
             description="rounds",
-            tooltip="everything is tried so often, each time in another order; times are medians",
+            tooltip="how often every combination is measured, each time in a different order; times are medians",
             layout={"width": "300px"},
             style={"description_width": "96px"},
         )
         self.start = ipywidgets.Button(description="Sweep", button_style="primary")
         self.cancel = ipywidgets.Button(description="Cancel", disabled=True)
         self.progress = ipywidgets.IntProgress(description="", layout={"width": "320px"})
-        self.words = ipywidgets.HTML("Values with a comma between; every combination is spoken and measured.")
+        self.words = ipywidgets.HTML("Separate values by commas. Every combination of them is measured.")
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "900px", "display": "none"})
         self.heat = ipywidgets.Image(format="png", layout={"max_width": "900px", "display": "none"})
         self.numbers = ipywidgets.HTML()
@@ -95,7 +95,7 @@ class SweepPanel(ipywidgets.VBox):
         super().__init__(rows, layout={"max_width": "940px"})
 
     def run(self) -> None:
-        """Begin the sweep of what the fields hold. Returns at once."""
+        """Start a sweep of the values in the fields. Returns at once."""
         try:
             settings = grid_settings({name: _values(name, box.value) for name, box in self.axes.items()}, Settings())
         except StreamTTSError as fault:
@@ -108,13 +108,11 @@ class SweepPanel(ipywidgets.VBox):
         self._worker.submit(lambda: self._sweep(settings, rounds))
 
     def wait(self) -> None:
-        """Block until the sweep has ended. Not for the kernel's own callbacks."""
-        done = threading.Event()
-        self._worker.submit(done.set)
-        done.wait()
+        """Block until the sweep has ended. Do not call it from a widget's callback."""
+        self._worker.wait()
 
     def keep(self) -> None:
-        """Save the setting in the dropdown under the preset's name, and remember it as ``chosen``."""
+        """Save the setting selected in the dropdown as a preset, and as ``chosen``."""
         trial = next(t for t in self.trials if t.label == self.choice.value)
         try:
             measured = {**trial.as_dict(), "engine": self.model.engine, "texts": self.texts}
@@ -123,11 +121,11 @@ class SweepPanel(ipywidgets.VBox):
             self.words.value = f"<b>{html.escape(str(fault))}</b>"
             return
         self.chosen = trial.settings
-        kept = f"kept as preset <b>{html.escape(self.name.value)}</b> in {html.escape(str(path))}"
-        self.words.value = f"{html.escape(trial.label)}: {kept}"
+        saved = f"saved as preset <b>{html.escape(self.name.value)}</b> in {html.escape(str(path))}"
+        self.words.value = f"{html.escape(trial.label)}: {saved}"
 
     def close(self) -> None:
-        """Cancel what runs, end the worker, take the widgets away."""
+        """Cancel the sweep, end the worker, remove the widgets."""
         self._stop.set()
         self._worker.close(CLOSE_SECONDS)
         super().close()
@@ -136,7 +134,7 @@ class SweepPanel(ipywidgets.VBox):
 
     def _sweep(self, settings: dict[str, Settings], rounds: int) -> None:
         try:
-            self._say("speaking each text once, and decoding it at once for comparison …")
+            self._say("Speaking each text once, and decoding it in one pass for comparison …")
             spoken = prepare(self.model, self.texts, Settings())
             self.trials = []
             done, wanted = 0, len(settings) * rounds
@@ -146,16 +144,16 @@ class SweepPanel(ipywidgets.VBox):
                 self.progress.value = done
                 self._say(f"{done} of {wanted}: {trial.label}")
             self._show(done, wanted)
-        except Exception as fault:  # the panel is where a person looks, not the log
+        except Exception as fault:  # shown in the panel, because nobody reads the log
             log.debug("sweep failed", exc_info=True)
-            self._say(f"the sweep failed: {type(fault).__name__}: {fault}")
+            self._say(f"The sweep failed: {type(fault).__name__}: {fault}")
         finally:
             self.start.disabled, self.cancel.disabled = False, True
 
     def _show(self, done: int, wanted: int) -> None:
         best, why = recommend(self.trials)
-        ended = "" if done == wanted else f"cancelled after {done} of {wanted}; "
-        self._say(f"{ended}{'recommended: ' + best.label if best else 'nothing recommended'} ({why})")
+        ended = "" if done == wanted else f"Cancelled after {done} of {wanted}. "
+        self._say(f"{ended}{'Recommended: ' + best.label if best else 'No recommendation'} ({why}).")
         self.choice.options = [t.label for t in self.trials]
         if best is not None:
             self.choice.value = best.label
@@ -176,7 +174,7 @@ def _field(name: str, caption: str, values: str) -> ipywidgets.Text:
     return ipywidgets.Text(
         values,
         description=caption,
-        tooltip=f"{name}: values, comma between",
+        tooltip=f"{name}: values, separated by commas",
         layout={"width": "300px"},
         style={"description_width": "96px"},
     )
@@ -188,15 +186,15 @@ def _put(image: ipywidgets.Image, png: bytes) -> None:
 
 
 def _values(name: str, text: str) -> list[Any]:
-    """``0, 10, 25`` as a list.
+    """The values of a field such as ``0, 10, 25``.
 
     Raises:
-        StreamTTSError: ``bad_value`` when it is none.
+        StreamTTSError: ``bad_value`` if they cannot be read.
     """
     try:
         values = json.loads(f"[{text}]")
     except json.JSONDecodeError:
         values = []
     if not values:
-        raise StreamTTSError("bad_value", f"{name} holds {text!r}; it takes numbers with a comma between", field=name)
+        raise StreamTTSError("bad_value", f"{name} is {text!r}; it takes numbers separated by commas", field=name)
     return list(values)

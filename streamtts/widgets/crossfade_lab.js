@@ -1,25 +1,17 @@
-// The crossfade experiment: sliders, three tracks that play in step, and every seam under the glass.
+// The crossfade experiment: sliders, three tracks that play in sync, and a zoom on every seam.
 //
-// The page asks ("ready", "mix" {number, crossfade_ms, shape}); the kernel answers with "track" {name, number, seams,
-// decoded} and one buffer of 16-bit PCM, then "report" {name, number, rows, reason, null_db, log_mel_db}. Only one mix is
-// under way at a time: while it is, the newest slider position waits, so that a dragged slider never builds up a queue.
+// The page sends "ready" and "mix" {number, crossfade_ms, shape}. The kernel answers with "track" {name, number, seams,
+// decoded} and one buffer of 16-bit PCM, then "report" {name, number, rows, reason, null_db, log_mel_db}. One mix runs at
+// a time. Meanwhile only the newest slider position is kept, so that dragging a slider never builds up a queue.
 
-const RATE = 24000; // Hz
-const ZOOM = 480; // samples either side of a seam: 20 ms
+const ZOOM = 480; // samples before and after a seam: 20 ms
 const TRACKS = [
-  ["crossfade", "A  crossfade", "chunks decoded apart, overlap-added as the sliders say"],
-  ["window", "B  window", "the same tokens with context: the decoder's own answer"],
-  ["oneshot", "one-shot", "the same tokens decoded at once: no seam at all"],
+  ["crossfade", "A  crossfade", "every chunk decoded alone, then joined by the crossfade set above"],
+  ["window", "B  window", "the same tokens, every chunk decoded with context (policy window)"],
+  ["oneshot", "one-shot", "the same tokens decoded in one pass, without any seam"],
 ];
 const LIGHT = { paper: "#ffffff", ink: "#1a1a1a", faint: "#c8c8c8", track: "#0072b2", oneshot: "#e69f00", bad: "#d55e00" };
 const DARK = { paper: "#111418", ink: "#e8e8e8", faint: "#4a4f57", track: "#56b4e9", oneshot: "#e69f00", bad: "#ff7b2e" };
-
-function colours() {
-  const { jpThemeLight } = document.body.dataset;
-  if (jpThemeLight) return jpThemeLight === "false" ? DARK : LIGHT;
-  const [r, g, b, a = 1] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-  return a > 0 && r + g + b < 300 ? DARK : LIGHT;
-}
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -27,7 +19,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Three buffers of one length that loop in step; switching is a 5 ms fade, so that no switch clicks by itself. */
+/** Three buffers of one length that loop in sync. Switching fades for 5 ms, so that it does not click. */
 class Deck {
   constructor() {
     this.context = null;
@@ -52,7 +44,7 @@ class Deck {
     if (this.running) this.begin(name, this.position);
   }
 
-  /** Call it synchronously from a click: browsers let a context start only then. */
+  /** Call it inside the click handler: browsers let a page start audio only there. */
   play() {
     this.context ??= new AudioContext({ sampleRate: RATE });
     this.context.resume();
@@ -97,7 +89,8 @@ class Deck {
   }
 }
 
-class View {
+/** Controls, tracks and drawings of one view. */
+class CrossfadeView {
   constructor(model, root) {
     this.model = model;
     this.root = root;
@@ -138,9 +131,10 @@ class View {
       element("div", { className: "lab-row" }, this.playButton, ...this.buttons),
       this.status, this.verdict, this.overview, this.key, this.zooms,
     );
+    keepEnter(this.root);
   }
 
-  /** The newest slider position goes out as soon as the one before has been answered. */
+  /** Sends the newest slider position as soon as the previous one is answered. */
   ask() {
     this.value.textContent = `${this.length.value} ms`;
     const wanted = { crossfade_ms: Number(this.length.value), shape: this.shape.value, moved: performance.now() };
@@ -163,13 +157,10 @@ class View {
     } else if (message.type === "status") this.status.textContent = message.text;
   }
 
-  track({ name, number, seams, decoded }, buffer) {
-    const view = buffer instanceof DataView ? buffer : new DataView(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength);
-    const samples = new Float32Array(view.byteLength / 2);
-    for (let i = 0; i < samples.length; i++) samples[i] = view.getInt16(2 * i, true) / 32767;
+  track({ name, number, seams, decoded }, view) {
     this.seams[name] = seams;
     delete this.reports[name];
-    this.deck.load(name, samples);
+    this.deck.load(name, toFloat(pcm16(view)));
     this.buttons.find((b) => b.dataset.track === name).disabled = false;
     this.playButton.disabled = !this.deck.buffers.oneshot || !this.deck.buffers.crossfade;
     this.draw();
@@ -180,7 +171,7 @@ class View {
     const ms = performance.now() - this.moved;
     this.root.dataset.redrawMs = ms.toFixed(1);
     this.root.dataset.answered = this.number;
-    this.status.textContent = `drawn ${ms.toFixed(0)} ms after the slider moved, ${decoded ? "chunks decoded further" : "nothing decoded again"}`;
+    this.status.textContent = `Updated ${ms.toFixed(0)} ms after the slider moved; ${decoded ? "the chunks were decoded again, with a longer overlap" : "nothing was decoded again"}.`;
     this.busy = false;
     const next = this.waiting;
     this.waiting = null;
@@ -215,7 +206,7 @@ class View {
     canvas.style.height = `${height}px`;
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const look = colours();
+    const look = isDark() ? DARK : LIGHT;
     pen.fillStyle = look.paper;
     pen.fillRect(0, 0, width, height);
     pen.font = "12px system-ui, sans-serif";
@@ -229,17 +220,17 @@ class View {
   draw() {
     this.drawOverview();
     this.drawZooms();
-    this.drawWords();
+    this.drawVerdict();
   }
 
-  drawWords() {
+  drawVerdict() {
     const name = this.deck.selected;
     const report = this.reports[name];
     const label = TRACKS.find(([track]) => track === name)[1];
     const number = (v, unit) => (v === null || v === undefined ? "not measured" : `${v.toFixed(1)} ${unit}`);
     this.verdict.textContent = report
       ? `${label}: ${report.reason} · null test ${number(report.null_db, "dB")} · log-mel distance ${number(report.log_mel_db, "dB")}`
-      : `${label}: being measured …`;
+      : `${label}: measuring …`;
     this.root.dataset.verdict = report?.verdict ?? "";
   }
 
@@ -284,7 +275,7 @@ class View {
     }
   }
 
-  /** One scale for all tracks, so that nothing seems quieter for being drawn larger. */
+  /** One amplitude scale for all tracks, so that they can be compared. */
   peak() {
     let peak = 0.01;
     for (const value of this.deck.buffers.oneshot ?? []) peak = Math.max(peak, Math.abs(value));
@@ -310,8 +301,8 @@ class View {
     });
     pen.fillStyle = look.ink;
     if (!seams.length) pen.fillText("no seams", 8, 20);
-    const ends = name === "oneshot" ? "one-shot where A has its seams" : "thin blue: this track · broad orange: one-shot";
-    this.key.textContent = `20 ms either side of each seam · ${ends} · one amplitude scale${this.seams[name].length > 12 ? " · the first 12" : ""}`;
+    const ends = name === "oneshot" ? "one-shot, at the seams of A" : "thin blue: this track · wide orange: one-shot";
+    this.key.textContent = `20 ms before and after each seam · ${ends} · one amplitude scale${this.seams[name].length > 12 ? " · first 12 seams" : ""}`;
   }
 
   drawZoom(pen, look, box, seam, bad) {
@@ -358,7 +349,7 @@ class View {
 }
 
 function render({ model, el }) {
-  const view = new View(model, el);
+  const view = new CrossfadeView(model, el);
   return () => view.close();
 }
 

@@ -1,4 +1,4 @@
-"""Notebook 05's panel: the server inside this kernel, its clients with their figures, and its log, live."""
+"""Notebook 05's panel: the server inside this kernel, its clients with their figures, and its log."""
 
 from __future__ import annotations
 
@@ -16,50 +16,51 @@ from ..settings import Settings
 from ..tune.presets import load_preset, preset_names
 from .client_table import ClientTable
 from .server_row import ServerRow
+from .worker import open_panel
 
 if TYPE_CHECKING:
     from ..loader import Model
 
 BUILT_IN = "built-in defaults"
-LINES = 200  # of log kept
-EVERY_SECONDS = 0.5
+NOT_RUNNING = "The server is not running."
+LOG_LINES = 200
+UPDATE_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
-
-_open: list[ServerPanel] = []  # this kernel's panel, so that a re-run cell replaces it
 
 
 def server_panel(model: Model, text: str = "Hello from outside.") -> ServerPanel:
-    """The panel to display in a cell; the one that this kernel opened before is closed first, server and all."""
-    while _open:
-        _open.pop().close()
-    panel = ServerPanel(model, text)
-    _open.append(panel)
-    return panel
+    """A panel to display in a cell. It replaces the one that this kernel opened before, with its server.
+
+    Args:
+        model: From `streamtts.load`.
+        text: What the client command says.
+    """
+    return open_panel(ServerPanel, model, text)
 
 
 class ServerPanel(ipywidgets.VBox):
-    """Launch and stop, the clients with a button to kick each, and the server's log lines; all renew themselves.
+    """Launch and stop the server, see its clients, kick one, read its log. Everything updates by itself.
 
     Attributes:
-        preset: Whose settings hold where a request names none, from the next launch on.
-        row: The button and the client command; ``row.handle`` is the running server.
+        preset: The preset for requests that give no settings; used from the next launch on.
+        row: The launch button and the client command; ``row.handle`` is the running server.
         table: The clients.
     """
 
     def __init__(self, model: Model, text: str) -> None:
         self.preset = ipywidgets.Dropdown(
             options=[BUILT_IN, *preset_names()],
-            description="a request that names no settings gets the",
+            description="Settings of requests that give none:",
             layout={"width": "max-content"},
             style={"description_width": "initial"},
         )
         self.row = ServerRow(model, lambda: text, settings=self._settings)
         self.table = ClientTable(self._kick)
-        self.counts = ipywidgets.HTML("no server runs")
+        self.counts = ipywidgets.HTML(NOT_RUNNING)
         self.lines = ipywidgets.HTML()
-        self._lines: deque[str] = deque(maxlen=LINES)
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self._handler = _Lines(self._lines)
-        self._handler.addFilter(self._ours)
+        self._handler.addFilter(self._is_of_this_server)
         self._logging = contextlib.ExitStack()
         self._logging.enter_context(logging_to(self._handler))
         self._closing = threading.Event()
@@ -69,7 +70,7 @@ class ServerPanel(ipywidgets.VBox):
         self._watcher.start()
 
     def close(self) -> None:
-        """Stop the server and the watching, take the log handler off, take the widgets away."""
+        """Stop the server and the updates, remove the log handler and the widgets."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -82,8 +83,8 @@ class ServerPanel(ipywidgets.VBox):
     def _settings(self) -> Settings:
         return Settings() if self.preset.value == BUILT_IN else load_preset(self.preset.value)
 
-    def _ours(self, record: logging.LogRecord) -> bool:
-        """Not of another server in this kernel; those log in a thread named after their port, too."""
+    def _is_of_this_server(self, record: logging.LogRecord) -> bool:
+        """False for log lines of another server in this kernel: a server's thread is named after its port."""
         handle, thread = self.row.handle, record.threadName or ""
         return handle is None or not thread.startswith("streamtts-server-") or thread.endswith(f"-{handle.port}")
 
@@ -92,27 +93,27 @@ class ServerPanel(ipywidgets.VBox):
             self.row.handle.kick(client_id)
 
     def _watch(self) -> None:
-        while not self._closing.wait(EVERY_SECONDS):
+        while not self._closing.wait(UPDATE_SECONDS):
             self._show()
 
     def _show(self) -> None:
         handle = self.row.handle
         if handle is None:
-            self.counts.value = "no server runs"
+            self.counts.value = NOT_RUNNING
             self.table.show([])
         else:
             h = handle.health()
             self.table.show(handle.clients())
             self.counts.value = (
-                f"<b>{h['connections']}</b> connections · <b>{h['answers']}</b> answers under way, "
-                f"{h['synthesising']} being synthesised, {h['waiting']} waiting · up {h['uptime_s']:.0f} s"
+                f"<b>{h['connections']}</b> connections · <b>{h['answers']}</b> answers in progress: "
+                f"{h['synthesising']} synthesising, {h['waiting']} waiting · up {h['uptime_s']:.0f} s"
             )
         lines = "\n".join(html.escape(line) for line in reversed(list(self._lines)))
         self.lines.value = f"<div class='streamtts-panel'><pre class='log'>{lines}</pre></div>" if lines else ""
 
 
 class _Lines(logging.Handler):
-    """Keeps formatted records, the newest last."""
+    """Appends formatted records to a deque."""
 
     def __init__(self, lines: deque[str]) -> None:
         super().__init__(logging.INFO)
@@ -120,7 +121,7 @@ class _Lines(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format and keep."""
+        """Format the record and append it."""
         try:
             self._lines.append(self.format(record))
         except Exception:
