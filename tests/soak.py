@@ -268,7 +268,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3.0, help="duration of the whole test (default 3)")
     parser.add_argument("--clients", type=int, default=50, help="clients at once in the second part (default 50)")
-    parser.add_argument("--queue", type=int, default=16, help="requests that may wait for a synthesis place (default 16)")
+    parser.add_argument("--queue", type=int, default=16, help="requests that may wait for a place (default 16)")
     parser.add_argument("--places", type=int, default=1, help="synthesis places of the server (default 1)")
     parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
     options = parser.parse_args()
@@ -288,7 +288,7 @@ def main() -> int:
     if options.json:
         with open(options.json, "w") as file:
             json.dump(report, file, indent=1)
-    print("soak: " + ("failed" if report["faults"] else "passed: no sample lost, nothing left running, no memory growth"))
+    print("soak: " + ("failed" if report["faults"] else "passed: nothing lost, nothing left running, no growth"))
     return 1 if report["faults"] else 0
 
 
