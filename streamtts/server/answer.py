@@ -58,12 +58,12 @@ class Answer:
     @property
     def waits_for_text(self) -> bool:
         """Whether all text received so far has been spoken and sent, and the client may send more."""
-        busy = self._synthesis.speaking or not self.text.empty or not self.audio.empty
+        busy = self._synthesis.speaking or not self.text.empty() or self.audio.waiting
         return not (busy or self.text.ended or self.cancelled)
 
     def say(self, text: str, text_range: tuple[int, int]) -> None:
         """Add a piece of text that can be spoken on its own; ``text_range`` is its place in the whole text."""
-        self.text.put(Piece(text, text_range))
+        self.text.add(Piece(text, text_range))
         if self._pool.log_text:
             log.info("request %s: %r", self.request_id, text, extra={"request_id": self.request_id, "text": text})
 

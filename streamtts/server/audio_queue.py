@@ -49,9 +49,9 @@ class AudioQueue:
         self._changed = asyncio.Event()  # wakes whoever waits for a frame, or for room
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing waits to be sent."""
-        return not self._frames
+    def waiting(self) -> bool:
+        """Whether a frame or a mark waits to be sent."""
+        return bool(self._frames)
 
     @property
     def buffered_bytes(self) -> int:

@@ -12,7 +12,6 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Annotated, Any, Literal
 
 import uvicorn
@@ -108,9 +107,7 @@ class OpenAIHandle:
     def __enter__(self) -> OpenAIHandle:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *fault: object) -> None:
         self.stop()
 
 

@@ -199,7 +199,11 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, default=2, help="servers behind the one address (default 2)")
     options = parser.parse_args()
     address = {"host": options.host, "port": options.port}
-    app = build(options.model, replicas=options.replicas, token=options.token, origins=options.origin, **address)
+    try:
+        app = build(options.model, replicas=options.replicas, token=options.token, origins=options.origin, **address)
+    except StreamTTSError as fault:
+        print(f"streamtts: {fault.message} [{fault.code}]", file=sys.stderr)
+        return 1
     serve = _ray_serve()
     serve.start(http_options=address)
     serve.run(app, blocking=True)

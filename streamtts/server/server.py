@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -128,6 +127,7 @@ class ServerHandle:
         port: Port it listens on.
         limits: What clients may ask for.
         settings: Used where a request gives none.
+        state: ``starting``, ``running``, ``stopping``, ``stopped`` or ``failed``.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class ServerHandle:
         self._listening = listening
         self._log_text = log_text
         self._telemetry = Telemetry()
-        self._state: State = "starting"
+        self.state: State = "starting"
         self._failure: BaseException | None = None
         self._started_at = time.monotonic()
         self._ready = threading.Event()
@@ -179,16 +179,11 @@ class ServerHandle:
         """Address for clients: ``ws://host:port``."""
         return f"ws://{self.address}"
 
-    @property
-    def state(self) -> State:
-        """``starting``, ``running``, ``stopping``, ``stopped`` or ``failed``."""
-        return self._state
-
     def health(self) -> dict[str, Any]:
         """The values that GET /health shows."""
         pool = self._pool
         return {
-            "status": "ok" if self._state == "running" else self._state,
+            "status": "ok" if self.state == "running" else self.state,
             "version": version(),
             "engine": self._model.engine,
             "device": self._model.device,
@@ -215,7 +210,7 @@ class ServerHandle:
 
     def _in_loop(self, task: Callable[[], T], otherwise: T) -> T:
         """The result of a short task run in the server's event loop; ``otherwise`` when the loop has ended."""
-        if self._loop is None or self._state not in ("running", "stopping"):
+        if self._loop is None or self.state not in ("running", "stopping"):
             return otherwise
         result: Future[T] = Future()
 
@@ -258,13 +253,11 @@ class ServerHandle:
     def __enter__(self) -> ServerHandle:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *fault: object) -> None:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<streamtts server {self.url}, {self._model.engine}, {self._state}>"
+        return f"<streamtts server {self.url}, {self._model.engine}, {self.state}>"
 
     # ------------------------------------------------------------ run in the server's thread
 
@@ -273,9 +266,9 @@ class ServerHandle:
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._main())
-            self._state = "stopped"
+            self.state = "stopped"
         except BaseException as fault:
-            self._failure, self._state = fault, "failed"
+            self._failure, self.state = fault, "failed"
             if not isinstance(fault, StreamTTSError):  # that one is raised to the caller, with all there is to know
                 log.exception("the server failed")
         finally:
@@ -315,11 +308,11 @@ class ServerHandle:
             close_timeout=CLOSE_SECONDS,
             logger=frames_log,
         )
-        self._state = "running"
+        self.state = "running"
         self._ready.set()
         log.info("listening on %s with %s", self.url, self._model.engine)
         await self._stop.wait()
-        self._state = "stopping"
+        self.state = "stopping"
         await self._shut_down(server, self._pool)
 
     async def _shut_down(self, server: Server, pool: SynthesisPool) -> None:

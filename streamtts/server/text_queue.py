@@ -22,38 +22,29 @@ class Mark(Enum):
     END = "end"  # nothing follows
 
 
-class TextQueue:
-    """Pieces in the order they are spoken.
+class TextQueue(asyncio.Queue[Piece | Mark]):
+    """Pieces and marks in the order they are spoken; :meth:`get` waits for the next.
 
     Args:
         received: When the request came, on ``time.monotonic``'s clock. A session moves it to its first text.
     """
 
     def __init__(self, received: float) -> None:
+        super().__init__()
         self.received = received
         self.chars = 0  # length of the text so far
         self.ended = False
-        self._items: asyncio.Queue[Piece | Mark] = asyncio.Queue()
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits to be synthesised."""
-        return self._items.empty()
-
-    def put(self, piece: Piece) -> None:
+    def add(self, piece: Piece) -> None:
         """Add a piece of text."""
         self.chars = piece.text_range[1]
-        self._items.put_nowait(piece)
+        self.put_nowait(piece)
 
     def flush(self) -> None:
         """Put a ``Mark.FLUSH`` behind the text so far; it comes out between the frames of audio."""
-        self._items.put_nowait(Mark.FLUSH)
+        self.put_nowait(Mark.FLUSH)
 
     def end(self) -> None:
         """No more text follows."""
         self.ended = True
-        self._items.put_nowait(Mark.END)
-
-    async def get(self) -> Piece | Mark:
-        """The next piece or mark; waits until there is one."""
-        return await self._items.get()
+        self.put_nowait(Mark.END)

@@ -52,7 +52,7 @@ def test_every_sample_the_server_made_leaves_the_page(demo: Page, model):
     demo.get_by_label("Seed").fill("3")
     demo.get_by_label("Player buffer, ms").fill("10000")  # ms; all audio arrives before playback starts
     demo.get_by_role("button", name="Speak").press("Enter")
-    expect(demo.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    expect(demo.get_by_role("status")).to_have_text("All audio has arrived.", timeout=PATIENCE_MS)
     demo.wait_for_function("window.demoPlayed?.state === 'finished'")
     assert demo.evaluate("demoPlayed.underruns") == 0
     made = np.concatenate(
@@ -95,7 +95,7 @@ def test_escape_interrupts_and_speaking_goes_on(demo: Page, server: ServerHandle
     assert server.health()["answers"] == 0
     demo.get_by_label("Text", exact=True).fill("Hello again.")
     demo.get_by_role("button", name="Speak").click()
-    expect(demo.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    expect(demo.get_by_role("status")).to_have_text("All audio has arrived.", timeout=PATIENCE_MS)
 
 
 def test_a_text_that_cannot_be_spoken_says_so(demo: Page):
@@ -130,7 +130,7 @@ def test_the_page_keeps_to_its_own_content_policy(browser: Browser, server: Serv
     expect(page.get_by_role("status")).to_have_text("Ready: mini.")
     page.get_by_label("Text", exact=True).fill("Hello.")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    expect(page.get_by_role("status")).to_have_text("All audio has arrived.", timeout=PATIENCE_MS)
     expect(page.locator("#sound")).to_have_text(re.compile(r"\d+ ms"), timeout=PATIENCE_MS)
     context.close()
     assert not [complaint for complaint in complaints if "favicon" not in complaint]
