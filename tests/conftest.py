@@ -36,6 +36,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint")
 
 
+@pytest.fixture
+def tensor_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a cache of quantized weights, which does not exist yet."""
+    monkeypatch.setenv("STREAMTTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "precision"
+
+
 @pytest.fixture(scope="session")
 def hear() -> Callable[[np.ndarray], str]:
     """What Whisper tiny.en hears in 24 kHz mono samples; compare with ``text.word_errors``."""
