@@ -48,6 +48,7 @@ def rooms() -> dict[str, str]:
         if source.suffix == ".py" and source.is_file() and path.stem != "__init__":
             docstring = ast.get_docstring(ast.parse(source.read_text())) or ""
             sentence = " ".join(docstring.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+            sentence = sentence.partition("; called by")[0].replace(":class:", "")
             found[path.stem] = sentence.replace("`", "").replace("->", "→")
     return found
 
