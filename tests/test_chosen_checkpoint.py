@@ -18,8 +18,7 @@ from server_check import check_server
 import streamtts
 from streamtts import serve
 from streamtts.__main__ import main
-from streamtts.client.connection import Client
-from streamtts.client.session import Session
+from streamtts.client import Client, Session
 from streamtts.doctor import examine as doctor
 from streamtts.loader import Model
 from streamtts.server.openai_api import OpenAIHandle

@@ -9,7 +9,7 @@ from streamtts import StreamTTSError, serve
 from streamtts.__main__ import main
 from streamtts.checkpoint import precision
 from streamtts.checkpoint.precision import choose
-from streamtts.client.connection import Client
+from streamtts.client import Client
 
 
 def test_health_and_the_stats_on_the_wire_name_the_format(tensor_cache, small):

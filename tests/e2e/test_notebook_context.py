@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import streamtts
-from streamtts.client.connection import Client
+from streamtts.client import Client
 from streamtts.tune.presets import load_preset
 
 from .conftest import Lab, opened

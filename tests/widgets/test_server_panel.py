@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from streamtts.client.connection import Client
+from streamtts.client import Client
 from streamtts.settings import Settings
 from streamtts.tune.presets import save_preset
 from streamtts.widgets import server_panel

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamtts import serve
-from streamtts.client.session import Session
+from streamtts.client import Session
 from streamtts.wire.heard import text_heard
 from streamtts.wire.server_messages import Audio
 
