@@ -10,6 +10,7 @@ The thread has an event loop of its own, so this works inside a notebook cell, t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 import weakref
@@ -35,12 +36,16 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the thread and return its result, or raise its exception. Ctrl-C cancels it."""
-        with self._lock:
-            waiting = asyncio.run_coroutine_threadsafe(coroutine, self._loop or self._start())
+        loop: asyncio.AbstractEventLoop | None = None
         try:
+            with self._lock:
+                loop = self._loop or self._start()
+                waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
             return waiting.result()
-        except BaseException:
-            waiting.cancel()
+        except BaseException:  # Ctrl-C may come before there is a `waiting` to cancel
+            if loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed, and the coroutine has ended with it
+                    loop.call_soon_threadsafe(_cancel, coroutine)
             raise
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -70,6 +75,12 @@ class LoopThread:
 def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:  # cancels what is left, then closes the loop
         runner.get_loop().run_forever()
+
+
+def _cancel(coroutine: Coroutine[Any, Any, Any]) -> None:
+    for task in asyncio.all_tasks():
+        if task.get_coro() is coroutine:
+            task.cancel()
 
 
 async def _close(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
