@@ -43,8 +43,8 @@ def cached_tensors(
             logger.warning("%s cannot be used (%s): made again", path, e)
     made = make()
     try:
-        _write(made, path)
-    except (OSError, SafetensorError) as e:
+        write_tensors(made, path)
+    except OSError as e:
         logger.warning("%s of %s is not kept for next time: %s", what, file.name, e)
     else:
         logger.info("%s: %s kept in %s", file.name, what, path)
@@ -68,18 +68,25 @@ def _read(path: Path, shapes: dict[str, Shape]) -> dict[str, Tensor]:
     return tensors
 
 
-def _write(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write under another name, then rename: a reader sees the whole file or none, even if this process is killed."""
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file. Other processes see the whole file or none, even if this one is killed.
+
+    Raises:
+        OSError: It cannot be written: a full disk, no permission.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob("*.part"):  # by processes that were killed
+    for left in path.parent.glob("*.part"):  # of processes that were killed
         if not psutil.pid_exists(int(left.name.split(".")[-3])):
             left.unlink(missing_ok=True)
     part = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
     try:
         save_file(tensors, part)
         part.replace(path)
+    except SafetensorError as e:  # what safetensors makes of a full disk
+        raise OSError(str(e)) from e
     finally:
         part.unlink(missing_ok=True)
 

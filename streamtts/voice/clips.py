@@ -22,6 +22,7 @@ import torch
 from ..audio import Samples
 from ..checkpoint.cache_folder import cache_folder
 from ..checkpoint.stock_logging import quiet
+from ..checkpoint.tensor_cache import write_tensors
 from ..errors import StreamTTSError
 from .conditionals import DEFAULT_VOICE, read_flat_conditionals
 
@@ -255,20 +256,10 @@ def load_conditionals(tts: Any, clip: Path, model: str) -> tuple[Any, bool]:
         except Exception as e:  # whatever is wrong with a cached file, it can be computed again
             logger.info("%s cannot be read (%s) and is computed again", path, e)
     conds = conditionals_of_clip(tts, read_clip(clip))
+    flat = {f"t3.{k}": v for k, v in vars(conds.t3).items() if torch.is_tensor(v)}
+    flat |= {f"gen.{k}": v for k, v in conds.gen.items() if torch.is_tensor(v)}
     try:
-        _write(path, conds)
+        write_tensors({k: v.cpu().contiguous() for k, v in flat.items()}, path)
     except OSError as e:
         logger.warning("the voice cannot be cached and is computed again next time: %s", e)
     return conds, False
-
-
-def _write(path: Path, conds: Any) -> None:
-    """Write conditionals as safetensors. Other processes see the whole file or none."""
-    from safetensors.torch import save_file
-
-    flat = {f"t3.{k}": v for k, v in vars(conds.t3).items() if torch.is_tensor(v)}
-    flat |= {f"gen.{k}": v for k, v in conds.gen.items() if torch.is_tensor(v)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    save_file({k: v.cpu().contiguous() for k, v in flat.items()}, partial)
-    partial.replace(path)
