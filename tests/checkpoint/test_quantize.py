@@ -82,7 +82,7 @@ def full_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_no_half_file_and_costs_no_words(tensor_cache, small, caplog):
+def test_a_full_disk_leaves_no_half_file_and_the_model_speaks(tensor_cache, small, caplog):
     with full_disk():
         model = streamtts.load(small, precision="int8")
     assert "int8 of t3_turbo_v1.safetensors is not kept for next time" in caplog.text
@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_no_half_file_and_costs_no_words(tensor_cache, small,
     assert streamtts.stream(model, "Hello.", settings=Settings(max_tokens=6)).collect().tokens
 
 
-def test_no_place_for_a_cache_costs_no_words(small, tmp_path, monkeypatch, caplog):
+def test_without_a_place_for_a_cache_the_model_loads(small, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("STREAMTTS_CACHE", str(tmp_path / "file"))
     assert streamtts.load(small, precision="int8").precision == "int8"
