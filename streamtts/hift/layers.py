@@ -2,7 +2,7 @@
 
 A layer here uses the weights of one stock layer and holds the state of one utterance: a convolution keeps the inputs
 that its next output still needs, a residual connection waits until its branch arrives. ``last`` says that no input
-follows, so a layer pads its end as the stock layer does and hands out the rest.
+follows, so a layer pads its end as the stock layer does and returns the rest.
 """
 
 from __future__ import annotations
