@@ -20,6 +20,7 @@ from .chunks.schedule import Prebuffer
 from .errors import StreamTTSError
 from .loader import Model
 from .settings import MAX_TEXT_CHARS, SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .t3.guarded import SaidText
 from .t3.pauses import as_speech, is_pause, silence
 from .t3.step import START
 from .t3.token_source import Batch, TokenSource, run_ahead, text_source
@@ -75,7 +76,10 @@ class StreamStats:
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("t3", *STAGES), 0.0))
     max_underrun_ms: float | None = None  # longest gap if playback starts at the first chunk; None for one chunk
     watermarked: bool = False
-    tail_dropped_tokens: int = 0  # dropped by the tail guard: noise after the last word
+    tail_dropped_tokens: int = 0  # dropped by the guards: noise after the last word, or instead of a word
+    complete_text: bool | None = None  # every word was said; None: not known, as no attention head follows the text
+    missing_text: str = ""  # the words that were left out
+    repeated_text: str = ""  # the words that were said twice
     precision: str = "fp32"  # number format of the model's large weights
 
     def __post_init__(self) -> None:
@@ -201,7 +205,7 @@ class Stream:
                     index += 1
                     first_ready.set()
                     for ready in self._released(chunk):
-                        self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
+                        self._account(self._source.said)
                         self.stats.add(ready)
                         yield ready
                         self._wanted.set()
@@ -233,6 +237,10 @@ class Stream:
             return []
         held, self._held, self._prebuffer = self._held, [], None
         return [replace(waited, elapsed_ms=chunk.elapsed_ms) for waited in held]
+
+    def _account(self, said: SaidText) -> None:
+        self.stats.tail_dropped_tokens, self.stats.complete_text = said.dropped, said.complete
+        self.stats.missing_text, self.stats.repeated_text = " ".join(said.missing), " ".join(said.repeated)
 
     def _remember_speed(self) -> None:
         """Keep the speed for the next utterance's prebuffer, and warn once if it is slower than real time."""

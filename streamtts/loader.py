@@ -31,6 +31,7 @@ from .hift.prepare import prepare_for_streams
 from .hift.stream import lag_samples
 from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
+from .t3.following import Following, find_following, cached_following
 from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
 
@@ -62,6 +63,7 @@ class Model:
         threads: PyTorch threads per stage on the CPU: one if an operation is too small to share.
         rtf: Real-time factor of the last utterance; None before the first.
         clips: Folder of the reference clips, each a voice besides the built-in one.
+        t3_file: The file that T3's weights were read from.
     """
 
     engine: str
@@ -74,11 +76,13 @@ class Model:
     vocoder_lag_tokens: int
     threads: int
     clips: VoiceFolder
+    t3_file: Path
     rtf: float | None = None
     _voices: dict[str, Voice] = field(default_factory=dict)
     _clip_voices: dict[str, tuple[tuple[int, int], Voice]] = field(default_factory=dict)  # by name: file state, voice
     _costs: dict[tuple[Any, ...], Costs] = field(default_factory=dict)
     _fingerprint: str = ""
+    _following: list[Following | None] = field(default_factory=list)  # empty until it is asked for
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -106,6 +110,15 @@ class Model:
         if len(self._costs) > _MAX_COSTS:  # clients may send any settings
             self._costs = {}
         return self._costs.setdefault((settings.policy, settings.flow_steps, settings.watermark, *context), Costs())
+
+    def following(self, voice: Voice) -> Following | None:
+        """The heads of T3 that follow the text; None if there are none. Found at the first call: T3 says a sentence."""
+        with self._lock:
+            if not self._following:
+                find = partial(find_following, self.gpt2, self.tts.tokenizer, voice, self.architecture)
+                heads = self.gpt2.depth * self.gpt2.heads
+                self._following.append(cached_following(self.t3_file, heads, find))
+            return self._following[0]
 
     def synchronise(self) -> None:
         """Wait until a CUDA GPU has finished this thread's work, so that stage times are right.
@@ -256,7 +269,19 @@ def _assemble(
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
     lag_tokens = -(-lag_samples(s3gen.mel2wav) // SAMPLES_PER_TOKEN)
-    model = Model(engine, device, chosen.precision, chosen.reason, architecture, tts, gpt2, lag_tokens, threads, clips)
+    model = Model(
+        engine=engine,
+        device=device,
+        precision=chosen.precision,
+        precision_reason=chosen.reason,
+        architecture=architecture,
+        tts=tts,
+        gpt2=gpt2,
+        vocoder_lag_tokens=lag_tokens,
+        threads=threads,
+        clips=clips,
+        t3_file=folder / t3_file,
+    )
     if conds is not None:
         model.add_voice(DEFAULT_VOICE, conds)
     return model

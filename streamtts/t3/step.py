@@ -30,9 +30,9 @@ from .sampling import Sampler
 START, STOP = 6561, 6562  # ids from 6561 up are not speech
 _GROW = 256  # positions the cache grows by
 
-# Told at every step, before its token: how likely the stop token was (0 to 1), and the text token that each attention
-# head looked at most, (layers * heads,).
-Watch = Callable[[float, NDArray[np.int64]], None]
+# Asked at every step, before its token is drawn, whether that may be the stop token. Told how likely the stop token is,
+# 0 to 1, and the text token that each attention head looks at most, (layers * heads,).
+Watch = Callable[[float, NDArray[np.int64]], bool]
 
 # Takes the index of a layer, and its keys and values of the next n positions (2, 1, heads, n, head_size). Stores them
 # and returns those to attend to.
@@ -220,7 +220,7 @@ def speech_tokens(
         architecture: Sampling defaults for what ``settings`` leaves at None.
         settings: Sampling fields and ``max_tokens``.
         generator: Random stream on the CPU, so that a seed means the same on every device.
-        watch: Told of every step; it changes nothing.
+        watch: Asked at every step whether T3 may stop.
     """
     t3, sample = gpt2.t3, Sampler(architecture, settings)
     prefix = voice_prefix(gpt2, voice)
@@ -239,7 +239,8 @@ def speech_tokens(
                 if watch and queries:
                     keys = cache.keys(text) if keys is None else keys
                     looks = looks_at([q[:, -1:] for q in queries], keys)[0]
-                    watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks.cpu().numpy())
+                    if not watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks.cpu().numpy()):
+                        logits[:, STOP] = -torch.inf
                 token = sample(logits, history, generator)
             # As in stock code, the start token is in the history at the first step only.
             history = token if step == 0 else torch.cat([history, token], dim=1)

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Positions = NDArray[np.int64]  # (heads,): the text token that each head of each layer looks at most
+from .following import Following, Positions
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Followers:
     time that it rests at the end is left out: T3 may have seen the whole text well before it has said it.
     """
 
-    def __init__(self, text_tokens: int, rules: TailRules) -> None:
-        self.rules, self.text_tokens = rules, text_tokens
+    def __init__(self, text_tokens: int, rules: TailRules, known: Following | None = None) -> None:
+        self.rules, self.text_tokens, self._known = rules, text_tokens, known
         self.end = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
         self.visited: set[int] = set()
         self._steps = 0
@@ -82,6 +82,9 @@ class Followers:
 
     def place(self, positions: Positions) -> int | None:
         """Take one step's positions; the text token being spoken, or None where too few heads follow."""
+        if self._known:
+            self.visited.add(place := self._known.place(positions))
+            return place
         if self._last is None:
             self._last, self._sums = positions, np.zeros((7, len(positions)))
         if self._frozen is None:
@@ -99,7 +102,8 @@ class Followers:
 
     def freeze(self) -> None:
         """Keep the heads that follow now: garbage teaches nothing."""
-        self._frozen = self._following()
+        if not self._known:
+            self._frozen = self._following()
 
     def _following(self) -> NDArray[np.bool_]:
         steps = self._sums[0]
@@ -122,14 +126,17 @@ class TailGuard:
         text: What is spoken, for its length.
         text_tokens: Text tokens that T3 sees.
         rules: Limits.
+        following: The heads that follow the text, where they are known; they are looked for otherwise.
     """
 
-    def __init__(self, text: str, text_tokens: int, rules: TailRules | None = None) -> None:
+    def __init__(
+        self, text: str, text_tokens: int, rules: TailRules | None = None, following: Following | None = None
+    ) -> None:
         self.rules = rules or TailRules()
         self.dropped = 0  # tokens held and dropped
         self.over = False  # the verdict was garbage: nothing follows
         self.reason = ""  # of the verdict
-        self._followers = Followers(text_tokens, self.rules)
+        self._followers = Followers(text_tokens, self.rules, following)
         length = spoken_length(text)
         self._shortest, self._usual, self._longest = (
             a + b * length for a, b in (self.rules.shortest, self.rules.usual, self.rules.longest)

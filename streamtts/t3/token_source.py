@@ -6,18 +6,17 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import ModelFailed
 from ..settings import Settings
-from ..text.split import Pause, Piece, script, text_ids
+from ..text.split import Pause, Piece, script
 from ..voice.conditionals import Voice
-from .pauses import insert_pauses, pause_tokens
-from .step import speech_tokens
-from .tail_guard import TailGuard
+from .guarded import SaidText, say_piece
+from .pauses import pause_tokens
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -36,7 +35,7 @@ class TokenSource:
         tail: One or more tokens, known in advance, that end the utterance.
         text_chars: Length of the text.
         expected_tokens: Estimate of the number of tokens.
-        guards: Tail guards of the pieces begun so far; more may be added while tokens are read.
+        said: What of the text has been said; it grows while tokens are read.
 
     Attributes:
         ms: Time spent on all tokens so far.
@@ -48,15 +47,11 @@ class TokenSource:
         tail: list[int],
         text_chars: int,
         expected_tokens: int,
-        guards: Sequence[TailGuard] = (),
+        said: SaidText | None = None,
     ) -> None:
         self.text_chars, self.expected_tokens, self.ms = text_chars, expected_tokens, 0.0
-        self._tokens, self._tail, self._guards = tokens, tail, guards
-
-    @property
-    def tail_dropped_tokens(self) -> int:
-        """Number of tokens that the guards dropped."""
-        return sum(guard.dropped for guard in self._guards)
+        self.said = said or SaidText()
+        self._tokens, self._tail = tokens, tail
 
     def batches(self) -> Generator[Batch, None, None]:
         """Yield tokens, whether they are the last, and the milliseconds spent on all so far.
@@ -83,36 +78,21 @@ def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> To
     Raises:
         StreamTTSError: As :func:`streamtts.text.split.script`.
     """
-    steps, guards = script(model.tts.tokenizer, text), list[TailGuard]()
-    tokens = _speak(model, steps, voice, settings, guards)
+    steps, said = script(model.tts.tokenizer, text), SaidText()
     tail = [model.architecture.silence_token] * TAIL_TOKENS
-    return TokenSource(tokens, tail, len(text), round(len(text) * _TOKENS_PER_CHARACTER), guards)
+    expected = round(len(text) * _TOKENS_PER_CHARACTER)
+    return TokenSource(_speak(model, steps, voice, settings, said), tail, len(text), expected, said)
 
 
-def _speak(
-    model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, guards: list[TailGuard]
-) -> Iterator[int]:
-    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice.
-
-    Each piece gets a tail guard of its own, added to ``guards``.
-    """
-
-    def encode(text: str) -> torch.Tensor:
-        return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
-
+def _speak(model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, said: SaidText) -> Iterator[int]:
+    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice."""
     generator = torch.Generator().manual_seed(settings.seed)
     for step in steps:
         if isinstance(step, Pause):
             yield from pause_tokens(step.ms)
-            continue
-        ids = torch.tensor([step.ids], device=model.device)
-        guard = TailGuard(step.text, ids.shape[1]) if settings.tail_guard else None
-        watch = guard.watch if guard else None
-        tokens = speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator, watch)
-        if guard:
-            guards.append(guard)
-            tokens = guard.filter(tokens)
-        yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
+        else:
+            yield from say_piece(model, step, voice, settings, generator, said)
+    said.finished = True
 
 
 def run_ahead(

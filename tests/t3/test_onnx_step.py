@@ -162,7 +162,14 @@ def test_it_streams_and_is_loaded_from_what_was_kept(small, tmp_path, monkeypatc
         assert spoken.setdefault(precision, said.tokens) == said.tokens
     kept = sorted(path.name.partition("-")[2] for path in (tmp_path / "precision").iterdir())
     blocks, cache = "int4-128.safetensors", "int4-128-cache.safetensors"
-    assert kept == [cache, blocks, "int8.safetensors", "int8.safetensors"]  # T3's cache and blocks; all of it; S3Gen
+    heads = "text-heads.safetensors"  # those that follow the text
+    assert kept == [
+        cache,
+        blocks,
+        "int8.safetensors",
+        "int8.safetensors",
+        heads,
+    ]  # T3's cache, blocks; all of it; S3Gen
 
 
 def test_mini_says_the_same_words_with_hardly_other_probabilities():

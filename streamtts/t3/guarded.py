@@ -1,0 +1,145 @@
+"""One piece of text, spoken by T3 under its guards: not stopped before the last word, not gone on after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..settings import Settings
+from ..text.split import Piece, text_ids
+from ..text.words import word_spans
+from ..voice.conditionals import Voice
+from .coverage import TextCoverage
+from .following import Following, Positions
+from .pauses import insert_pauses
+from .step import speech_tokens
+from .tail_guard import TailGuard, spoken_length
+
+if TYPE_CHECKING:
+    from ..loader import Model
+
+AGAIN = 2  # times that the rest of a piece is spoken after T3 left it out
+LONGEST = 40, 4.0  # speech tokens, and so many per character, up to which T3 is kept from stopping
+
+
+@dataclass
+class SaidText:
+    """What T3 said of the text so far.
+
+    Attributes:
+        known: T3's attention follows the text, so that it is known what was said.
+        finished: All of the text has had its turn.
+        missing: Words that were left out, in order.
+        repeated: Words that were said twice.
+        dropped: Speech tokens dropped by the guards.
+    """
+
+    known: bool = False
+    finished: bool = False
+    missing: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    dropped: int = 0
+
+    @property
+    def complete(self) -> bool | None:
+        """Every word was said; None where that is not known, or not yet."""
+        if self.missing:
+            return False
+        return True if self.known and self.finished else None
+
+
+def say_piece(
+    model: Model, piece: Piece, voice: Voice, settings: Settings, generator: torch.Generator, said: SaidText
+) -> Iterator[int]:
+    """Speech tokens of one piece of text; what T3 leaves out at its end is spoken after it.
+
+    Args:
+        model: From :func:`streamtts.load`.
+        piece: What to say.
+        voice: Who says it.
+        settings: Sampling fields and guards.
+        generator: Random stream of the utterance.
+        said: Added to, as the piece is said.
+    """
+
+    def encode(text: str) -> torch.Tensor:
+        return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
+
+    speaker = _Speaker(model, voice, settings, generator, said)
+    yield from insert_pauses(speaker.say(piece.text, piece.ids), piece, model.gpt2, voice, encode)
+    for _ in range(AGAIN):
+        if not (rest := speaker.rest):
+            break
+        yield from speaker.say(rest, text_ids(model.tts.tokenizer, rest))
+    said.missing += speaker.rest.split()
+
+
+class _Speaker:
+    """Says texts one after another, and knows what was left out of the last one."""
+
+    def __init__(
+        self, model: Model, voice: Voice, settings: Settings, generator: torch.Generator, said: SaidText
+    ) -> None:
+        self.rest = ""  # of the last text: the words behind the last one said
+        self._model, self._voice, self._settings, self._generator, self._said = model, voice, settings, generator, said
+        self._following = model.following(voice) if settings.text_guard or settings.tail_guard else None
+
+    def say(self, text: str, ids: Sequence[int]) -> Iterator[int]:
+        model, settings, following = self._model, self._settings, self._following
+        self.rest = ""
+        tail = TailGuard(text, len(ids), following=following) if settings.tail_guard else None
+        coverage = self._coverage(text, ids, following) if settings.text_guard and following else None
+
+        def watch(stop: float, positions: Positions) -> bool:
+            if tail:
+                tail.watch(stop, positions)
+            return coverage.watch(stop, positions) if coverage else True
+
+        tokens = speech_tokens(
+            model.gpt2,
+            torch.tensor([ids], device=model.device),
+            self._voice,
+            model.architecture,
+            settings,
+            self._generator,
+            watch if tail or coverage else None,
+        )
+        if tail:
+            tokens = tail.filter(tokens)
+        if coverage:
+            tokens = coverage.filter(tokens)
+        try:
+            yield from tokens
+        finally:
+            self._said.dropped += (tail.dropped if tail else 0) + (coverage.dropped if coverage else 0)
+        if coverage:
+            self._account(text, coverage)
+
+    def _coverage(self, text: str, ids: Sequence[int], following: Following) -> TextCoverage:
+        tokens = self._model.tts.tokenizer.convert_ids_to_tokens(list(ids))
+        spoken = [not token.startswith("[") and any(c.isalnum() for c in token) for token in tokens]
+        return TextCoverage(spoken, following, LONGEST[0] + LONGEST[1] * spoken_length(text))
+
+    def _account(self, text: str, coverage: TextCoverage) -> None:
+        """Name the words that were left out or said twice; those at the end are the rest."""
+        left_out, twice = coverage.left_out(), coverage.said_twice()
+        self._said.known = True
+        if not left_out and not twice:
+            return
+        words = word_spans(self._model.tts.tokenizer, text)
+        missing = [most_of(span, left_out) for _, span in words]
+        while missing and missing[-1]:
+            missing.pop()
+        self.rest = " ".join(word for word, _ in words[len(missing) :])
+        gone = [word for (word, _), flag in zip(words, missing, strict=False) if flag]
+        self._said.missing += gone
+        self._said.repeated += [word for word, span in words if most_of(span, twice)]
+
+
+def most_of(word: range, spans: Sequence[range]) -> bool:
+    """Whether ranges hold more than half of a word's text tokens."""
+    shared = sum(max(0, min(word.stop, span.stop) - max(word.start, span.start)) for span in spans)
+    return 2 * shared > len(word)
