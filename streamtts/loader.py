@@ -31,7 +31,7 @@ from .hift.prepare import prepare_for_streams
 from .hift.stream import lag_samples
 from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
-from .t3.following import Following, find_following, cached_following
+from .t3.following import Following, cached_following, find_following
 from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
 
