@@ -53,6 +53,9 @@ class S3GenSizes:
     xvector_bottleneck: int = 4
 
 
+PIECE_CHARS = 220  # Turbo garbles longer than some 300 characters; pieces stay well below that
+
+
 @dataclass(frozen=True)
 class Architecture:
     """All sizes of a checkpoint, and the sampling defaults that belong to its weights."""
@@ -61,6 +64,7 @@ class Architecture:
     s3gen: S3GenSizes = field(default_factory=S3GenSizes)
     voice_encoder_size: int = 256
     silence_token: int = 4299  # a speech token that decodes to silence
+    piece_chars: int = PIECE_CHARS  # longest text that T3 says whole; longer ones are split
     sampling: dict[str, float] = field(
         default_factory=lambda: {"temperature": 0.8, "top_k": 1000, "top_p": 0.95, "repetition_penalty": 1.2}
     )

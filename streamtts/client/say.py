@@ -16,6 +16,7 @@ import numpy as np
 from ..audio import Samples, wav_bytes, write_wav
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
+from ..wire.server_messages import Stats
 from .connection import Client, Speech
 from .loudspeaker import Loudspeaker
 
@@ -104,10 +105,19 @@ def table(speech: Speech, samples: Samples) -> str:
         ("RTF", "not measured" if stats.rtf is None else f"{stats.rtf:.3f} (total / audio)"),
         ("stages", f"{stages} ms"),
         ("underrun", f"{_ms(stats.max_underrun_ms)} at most, for a player that starts at the first frame"),
+        ("words", _words(stats)),
         ("seams", _seams(stats.seams, samples)),
         ("voice", f"{stats.voice}, engine {stats.engine} in {stats.precision}, seed {stats.seed}"),
     ]
     return "\n".join(f"{name:<12} {value}" for name, value in rows)
+
+
+def _words(stats: Stats) -> str:
+    """Whether every word was said."""
+    if stats.complete_text is None:
+        return "not known: T3's attention does not follow the text, or the text was cancelled"
+    said = "all said" if stats.complete_text else f"left out: {stats.missing_text}"
+    return f"{said}; said twice: {stats.repeated_text}" if stats.repeated_text else said
 
 
 def _seams(seams: list[int], samples: Samples) -> str:

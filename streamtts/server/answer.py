@@ -113,6 +113,9 @@ class Answer:
             settings=self.settings.as_dict(),
             watermarked=made.watermarked,
             tail_dropped_tokens=made.tail_dropped_tokens,
+            complete_text=made.complete_text,
+            missing_text=made.missing_text,
+            repeated_text=made.repeated_text,
             precision=self._pool.model.precision,
             seams=[seam for seam in made.seams if seam < sent.samples],
         )

@@ -139,7 +139,7 @@ class _Context:
         text = self._half + text
         self._half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
         self._text += well_formed(text[: len(text) - len(self._half)])
-        ready, _ = cut_ready(self._text[self._said :])
+        ready, _ = cut_ready(self._text[self._said :], self._pool.model.architecture.piece_chars)
         self._say(len(ready))
 
     def flush(self) -> None:

@@ -45,6 +45,7 @@ class Synthesis:
         seams: Samples at which two decoder passes join, of the audio made so far.
         stages: Milliseconds of work in each stage so far.
         tail_dropped_tokens: Tokens of noise dropped after the last words.
+        missing_text, repeated_text: Words left out and words said twice, so far.
         watermarked: Whether the audio carries the watermark.
         speaking: A piece is being synthesised, or waits for a place.
         cancelled: :meth:`cancel` was called.
@@ -60,6 +61,7 @@ class Synthesis:
         frame_samples: int | None,
     ) -> None:
         self.samples = self.tail_dropped_tokens = 0
+        self.missing_text = self.repeated_text = ""
         self.seams: list[int] = []
         self.stages: dict[str, float] = {}
         self.watermarked = self.speaking = self.cancelled = False
@@ -69,7 +71,15 @@ class Synthesis:
         self._unspeakable: StreamTTSError | None = None
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
+        self._complete: list[bool | None] = []  # of each piece that was synthesised to its end
         self._working = False  # a thread works for this answer: it is waited for, never abandoned
+
+    @property
+    def complete_text(self) -> bool | None:
+        """Every word was said; None where that is not known, or the answer was cancelled."""
+        if False in self._complete:
+            return False
+        return True if self._complete and None not in self._complete and not self.cancelled else None
 
     def start(self) -> None:
         """Begin to work, in a task of the running event loop."""
@@ -210,7 +220,11 @@ class Synthesis:
             self.stages[stage] = self.stages.get(stage, 0.0) + ms
         if chunk.is_last and self._stream is not None:
             self.watermarked = self._stream.stats.watermarked
-            self.tail_dropped_tokens += self._stream.stats.tail_dropped_tokens
+            stats = self._stream.stats
+            self.tail_dropped_tokens += stats.tail_dropped_tokens
+            self.missing_text = f"{self.missing_text} {stats.missing_text}".strip()
+            self.repeated_text = f"{self.repeated_text} {stats.repeated_text}".strip()
+            self._complete.append(stats.complete_text)
 
     def _put(self, chunk: AudioChunk, start: int, text_range: tuple[int, int]) -> None:
         """Put a chunk into the audio queue as one frame, or as frames of the length asked for."""

@@ -78,7 +78,7 @@ def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> To
     Raises:
         StreamTTSError: As :func:`streamtts.text.split.script`.
     """
-    steps, said = script(model.tts.tokenizer, text), SaidText()
+    steps, said = script(model.tts.tokenizer, text, model.architecture.piece_chars), SaidText()
     tail = [model.architecture.silence_token] * TAIL_TOKENS
     expected = round(len(text) * _TOKENS_PER_CHARACTER)
     return TokenSource(_speak(model, steps, voice, settings, said), tail, len(text), expected, said)

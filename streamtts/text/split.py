@@ -7,9 +7,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..checkpoint.architecture import PIECE_CHARS
 from ..errors import StreamTTSError
 
-PIECE_CHARS = 220  # Turbo garbles longer than some 300 characters; pieces stay well below that
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+")
 LONGEST_PAUSE_MS = 10_000
 _TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: a piece never ends inside one
@@ -81,7 +81,7 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
     return "", buffer
 
 
-def script(tokenizer: Any, text: str) -> list[Piece | Pause]:
+def script(tokenizer: Any, text: str, limit: int = PIECE_CHARS) -> list[Piece | Pause]:
     """A text as pieces and pauses, in the order in which they are spoken.
 
     A pause between sentences, or at the start or end of the text, is a step of its own. A pause inside a sentence
@@ -90,6 +90,7 @@ def script(tokenizer: Any, text: str) -> list[Piece | Pause]:
     Args:
         tokenizer: The checkpoint's. Text in which it knows no letter or digit is left out.
         text: As typed, with tags.
+        limit: Most characters of a piece: the checkpoint's ``piece_chars``.
 
     Raises:
         StreamTTSError: ``text_empty`` if nothing is left to speak (no text, spaces, only emoji or unknown letters);
@@ -97,7 +98,7 @@ def script(tokenizer: Any, text: str) -> list[Piece | Pause]:
     """
     steps: list[Piece | Pause] = []
     for section, pauses in _sections(text):
-        steps += _section_steps(tokenizer, section, pauses)
+        steps += _section_steps(tokenizer, section, pauses, limit)
     merged: list[Piece | Pause] = []
     for step in steps:
         last = merged[-1] if merged else None
@@ -150,11 +151,11 @@ def _dense(text: str) -> int:
     return len(text) - text.count(" ")
 
 
-def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]]) -> list[Piece | Pause]:
+def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]], limit: int) -> list[Piece | Pause]:
     """The pieces of a section, each with the pauses inside it, and the pauses between them."""
     steps: list[Piece | Pause] = []
     start, waiting = 0, list(pauses)
-    for text in pieces(section):
+    for text in pieces(section, limit):
         stop = start + _dense(text)
         inside: list[tuple[str, int]] = []
         ids = _spoken_ids(tokenizer, text)

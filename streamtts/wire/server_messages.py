@@ -64,7 +64,10 @@ class Stats(BaseModel):
     seed: int
     settings: dict[str, Any] = Field(description="as used")
     watermarked: bool
-    tail_dropped_tokens: int = Field(default=0, description="noise after the last word that the tail guard dropped")
+    tail_dropped_tokens: int = Field(default=0, description="noise after the last word that the guards dropped")
+    complete_text: bool | None = Field(default=None, description="every word was said; null: not known")
+    missing_text: str = Field(default="", description="the words that were left out")
+    repeated_text: str = Field(default="", description="the words that were said twice")
     precision: str = Field(default="fp32", description="number format of the model's large weights")
     seams: list[int] = Field(default_factory=list, description="samples at which two decoder passes join")
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamtts import Settings, StreamTTSError, stream
-from streamtts.text.split import PIECE_CHARS, Pause, Piece, clean, cut_ready, pieces, script
+from streamtts.checkpoint.architecture import PIECE_CHARS
+from streamtts.text.split import Pause, Piece, clean, cut_ready, pieces, script
 
 
 def test_sentences_stay_whole_and_short_ones_share_a_piece():
