@@ -182,8 +182,8 @@ def unknown_voice(name: str, names: list[str]) -> StreamTTSError:
 def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
     """Stock ``Conditionals`` of a clip, by the arithmetic of ``ChatterboxTurboTTS.prepare_conditionals``.
 
-    Unlike there, ``tts.conds`` does not change, nothing is computed in float64, which MPS does not have, and S3Gen's prompt
-    is cut to whole tokens of 40 ms: half a token more would give stock code one mel frame too many.
+    Unlike there, ``tts.conds`` does not change, nothing is computed in float64, which MPS does not have, and S3Gen's
+    prompt is cut to whole tokens of 40 ms: half a token more would give stock code one mel frame too many.
     """
     import librosa
     from chatterbox.models.s3gen import S3GEN_SR
