@@ -245,6 +245,9 @@ class _Isolated:
     ) -> tuple[torch.Tensor, list[int]]:
         """Audio of the tokens up to ``stop``, with this chunk's own noise and phase."""
         own = tokens[self.start : stop if last else stop + self.reach.hold_back]
+        if not own:  # the chunk before was decoded to the end, since the watermark holds back
+            marks += [time.perf_counter()] * 2
+            return torch.zeros(0), []
         mel = isolated_mel(self.model.tts.s3gen, self.voice, own, self.settings, self.index)
         self.model.synchronise()
         marks.append(time.perf_counter())

@@ -24,6 +24,7 @@ from ..checkpoint.cache_folder import cache_folder
 from ..checkpoint.stock_logging import quiet
 from ..checkpoint.tensor_cache import write_tensors
 from ..errors import StreamTTSError
+from ..settings import SAMPLES_PER_TOKEN
 from .conditionals import DEFAULT_VOICE, read_flat_conditionals
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ LEAST_SECONDS = 5.0  # as in stock code
 MOST_SECONDS = 300.0  # only the first 15 s are used; a longer file is probably a mistake
 SILENT_LUFS = -60.0  # quieter than any recording of speech
 _NAME = re.compile(r"[^\W_][\w -]{0,63}")  # no dot, no separator: a name cannot leave the folder
-_LAYOUT = "1"  # of the cached files; raise it when their content changes
+_LAYOUT = "2"  # of the cached files; raise it when their content changes
 
 
 def voices_folder() -> Path:
@@ -181,7 +182,8 @@ def unknown_voice(name: str, names: list[str]) -> StreamTTSError:
 def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
     """Stock ``Conditionals`` of a clip, by the arithmetic of ``ChatterboxTurboTTS.prepare_conditionals``.
 
-    Unlike there, ``tts.conds`` does not change, and nothing is computed in float64, which MPS does not have.
+    Unlike there, ``tts.conds`` does not change, nothing is computed in float64, which MPS does not have, and S3Gen's
+    prompt is cut to whole tokens of 40 ms: half a token more would give stock code one mel frame too many.
     """
     import librosa
     from chatterbox.models.s3gen import S3GEN_SR
@@ -193,7 +195,8 @@ def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
         wav = librosa.resample(clip.samples, orig_sr=clip.rate, target_sr=S3GEN_SR)
         wav = np.asarray(tts.norm_loudness(wav, S3GEN_SR), dtype=np.float32)
         wav_16k = librosa.resample(wav, orig_sr=S3GEN_SR, target_sr=S3_SR)
-        gen = tts.s3gen.embed_ref(wav[: tts.DEC_COND_LEN], S3GEN_SR, device=tts.device)
+        whole = min(tts.DEC_COND_LEN, len(wav)) // SAMPLES_PER_TOKEN * SAMPLES_PER_TOKEN
+        gen = tts.s3gen.embed_ref(wav[:whole], S3GEN_SR, device=tts.device)
         prompt, _ = tts.s3gen.tokenizer.forward([wav_16k[: tts.ENC_COND_LEN]], max_len=tts.t3.hp.speech_cond_prompt_len)
         speaker = torch.from_numpy(tts.ve.embeds_from_wavs([wav_16k], sample_rate=S3_SR)).float()
     t3 = T3Cond(

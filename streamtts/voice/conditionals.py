@@ -40,8 +40,10 @@ class Voice:
     ) -> None:
         self.name = name
         self.t3_cond = t3_cond
-        self.prompt_tokens: Tensor = gen["prompt_token"].long()
-        self.prompt_mel: Tensor = gen["prompt_feat"]
+        # Stock code may leave a frame over: of a clip of 5.02 s it makes 125 tokens and 251 frames.
+        n = min(gen["prompt_token"].shape[1], gen["prompt_feat"].shape[1] // FRAMES_PER_TOKEN)
+        self.prompt_tokens: Tensor = gen["prompt_token"][:, :n].long()
+        self.prompt_mel: Tensor = gen["prompt_feat"][:, : n * FRAMES_PER_TOKEN]
         self.xvector: Tensor = gen["embedding"]
         self.made_ms = made_ms
         self.from_cache = from_cache
