@@ -272,7 +272,7 @@ def _verdict(
     plural = "outlier" if n_outside == 1 else "outliers"
     parts = [
         f"{verdict}: {n_audible} of {seams} seams audible",
-        f"{n_outside} {plural} among random points of the audio ({seams * chance_rate:.1f} expected by chance)",
+        f"{n_outside} {plural} against random points of the audio ({seams * chance_rate:.1f} expected by chance)",
     ]
     if n_explained:
         parts.append(f"{n_explained} more as in one-shot")

@@ -43,7 +43,7 @@ def recommend(trials: Sequence[Trial]) -> tuple[Trial | None, str]:
     """The good setting with the earliest first audio, and why; None when no setting is good.
 
     A good setting has no audible seam, an RTF under 1, and a distance to one-shot of at most 1.25 times the smallest.
-    Among these, settings without underruns are preferred. What was not measured is not good.
+    Among these, settings with underruns of at most 100 ms are preferred. What was not measured is not good.
     """
     measured = [t for t in trials if t.log_mel_db is not None and t.audible is not None]
     if not measured:
@@ -58,6 +58,9 @@ def recommend(trials: Sequence[Trial]) -> tuple[Trial | None, str]:
     near = [t for t in fast if (t.log_mel_db or 0.0) <= limit]
     steady = [t for t in near if t.worst_shortfall_ms is not None and t.worst_shortfall_ms <= CONTINUOUS_MS]
     best = min(steady or near, key=lambda t: t.ttfa_ms)
-    good = f"no audible seam, RTF under 1 and at most {limit:.2f} dB from one-shot"
-    playing = "and played without underruns" if steady else "none of them without underruns"
-    return best, f"earliest first audio of {len(steady or near)} settings with {good}, {playing}"
+    good = f"no audible seam, RTF under 1, a distance to one-shot of at most {limit:.2f} dB"
+    if steady:
+        good += f", and underruns of at most {CONTINUOUS_MS:.0f} ms"
+    count = len(steady or near)
+    which = "the only setting with" if count == 1 else f"the earliest first audio of {count} settings with"
+    return best, which + f" {good}" + ("" if steady else "; none of them without underruns")

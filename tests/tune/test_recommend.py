@@ -28,7 +28,7 @@ def test_the_earliest_of_the_good_is_recommended() -> None:
     too_slow = replace(TRIAL, label="too slow", ttfa_ms=30.0, rtf=1.4)
     unmeasured = replace(TRIAL, label="unmeasured", ttfa_ms=10.0, audible=None)
     chosen, why = recommend([slow_best, early, worse, clicks, too_slow, unmeasured])
-    assert chosen is early and "2 settings" in why
+    assert chosen is early and "2 settings" in why and "at most 100 ms" in why
 
 
 @pytest.mark.parametrize(
