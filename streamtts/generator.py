@@ -20,8 +20,8 @@ from .chunks.schedule import Prebuffer
 from .errors import StreamTTSError
 from .loader import Model
 from .settings import MAX_TEXT_CHARS, SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from .t3.guarded import SaidText
 from .t3.pauses import as_speech, is_pause, silence
+from .t3.speak_piece import SaidText
 from .t3.step import START
 from .t3.token_source import Batch, TokenSource, run_ahead, text_source
 from .voice.conditionals import DEFAULT_VOICE, Voice

@@ -31,7 +31,7 @@ from .hift.prepare import prepare_for_streams
 from .hift.stream import lag_samples
 from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
-from .t3.following import Following, cached_following, find_following
+from .t3.text_heads import TextHeads, cached_text_heads, find_text_heads
 from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
 from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
 
@@ -82,7 +82,7 @@ class Model:
     _clip_voices: dict[str, tuple[tuple[int, int], Voice]] = field(default_factory=dict)  # by name: file state, voice
     _costs: dict[tuple[Any, ...], Costs] = field(default_factory=dict)
     _fingerprint: str = ""
-    _following: list[Following | None] = field(default_factory=list)  # empty until it is asked for
+    _text_heads: list[TextHeads | None] = field(default_factory=list)  # empty until it is asked for
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -111,14 +111,14 @@ class Model:
             self._costs = {}
         return self._costs.setdefault((settings.policy, settings.flow_steps, settings.watermark, *context), Costs())
 
-    def following(self, voice: Voice) -> Following | None:
+    def text_heads(self, voice: Voice) -> TextHeads | None:
         """The heads of T3 that follow the text; None if there are none. Found at the first call: T3 says a sentence."""
         with self._lock:
-            if not self._following:
-                find = partial(find_following, self.gpt2, self.tts.tokenizer, voice, self.architecture)
+            if not self._text_heads:
+                find = partial(find_text_heads, self.gpt2, self.tts.tokenizer, voice, self.architecture)
                 heads = self.gpt2.depth * self.gpt2.heads
-                self._following.append(cached_following(self.t3_file, heads, find))
-            return self._following[0]
+                self._text_heads.append(cached_text_heads(self.t3_file, heads, find))
+            return self._text_heads[0]
 
     def synchronise(self) -> None:
         """Wait until a CUDA GPU has finished this thread's work, so that stage times are right.

@@ -80,8 +80,8 @@ class Settings:
     max_tokens: int = _number(1000, 1, 1000, "tokens", "most speech tokens for one piece of text")
     seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
 
-    text_guard: bool = field(
-        default=True, metadata={"help": "keep T3 from stopping before the last word, and say what it left out"}
+    early_stop_guard: bool = field(
+        default=True, metadata={"help": "keep T3 from stopping before the last word; speak words missing at the end"}
     )
     tail_guard: bool = field(default=True, metadata={"help": "drop noise and babble that T3 adds after the last word"})
     watermark: bool = field(default=True, metadata={"help": "add Resemble's PerTh watermark, as in stock audio"})

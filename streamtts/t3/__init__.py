@@ -2,6 +2,7 @@
 
 Called by `streamtts.generator`; `streamtts.loader` chooses how a step is computed.
 Open `token_source` for all tokens of an utterance, `step` for the loop over one piece of text and its key/value cache,
-`sampling` for the draw, `onnx_step` and `cuda_graph` for fast steps, `tail_guard` for noise after the last word,
+`sampling` for the draw, `onnx_step` and `cuda_graph` for fast steps, `speak_piece` for one piece under its guards:
+`early_stop_guard` (text left out), `tail_guard` (noise after the last word), `text_heads` (how far T3 has come);
 `pauses` for `[pause 0.5s]`.
 """

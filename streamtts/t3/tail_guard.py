@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .following import Following, Positions
+from .text_heads import Positions, TextHeads
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class TailRules:
     patience_stuck: tuple[int, int] = (75, 40)  # inside the text and at its end: longer than any pause
 
 
-class Followers:
+class TextHeadFinder:
     """Finds the heads whose attention walks along the text, and tells where they are.
 
     A head follows if its place in the text grows with time: correlation and steps forward, over the steps so far. The
     time that it rests at the end is left out: T3 may have seen the whole text well before it has said it.
     """
 
-    def __init__(self, text_tokens: int, rules: TailRules, known: Following | None = None) -> None:
+    def __init__(self, text_tokens: int, rules: TailRules, known: TextHeads | None = None) -> None:
         self.rules, self.text_tokens, self._known = rules, text_tokens, known
         self.end = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
         self.visited: set[int] = set()
@@ -126,17 +126,17 @@ class TailGuard:
         text: What is spoken, for its length.
         text_tokens: Text tokens that T3 sees.
         rules: Limits.
-        following: The heads that follow the text, where they are known; they are looked for otherwise.
+        heads: The heads that follow the text; None: they are looked for in this utterance.
     """
 
     def __init__(
-        self, text: str, text_tokens: int, rules: TailRules | None = None, following: Following | None = None
+        self, text: str, text_tokens: int, rules: TailRules | None = None, heads: TextHeads | None = None
     ) -> None:
         self.rules = rules or TailRules()
         self.dropped = 0  # tokens held and dropped
         self.over = False  # the verdict was garbage: nothing follows
         self.reason = ""  # of the verdict
-        self._followers = Followers(text_tokens, self.rules, following)
+        self._finder = TextHeadFinder(text_tokens, self.rules, heads)
         length = spoken_length(text)
         self._shortest, self._usual, self._longest = (
             a + b * length for a, b in (self.rules.shortest, self.rules.usual, self.rules.longest)
@@ -197,15 +197,15 @@ class TailGuard:
     def _follow(self, positions: Positions) -> None:
         if not len(positions):
             return
-        place = self._followers.place(positions)
+        place = self._finder.place(positions)
         self._follows = place is not None
         if place is None or self._ended is not None:
             return
-        self._at_end = self._at_end + 1 if place >= self._followers.end else 0
-        covered = len(self._followers.visited) >= self._followers.end / 2  # else attention jumped to the end
+        self._at_end = self._at_end + 1 if place >= self._finder.end else 0
+        covered = len(self._finder.visited) >= self._finder.end / 2  # else attention jumped to the end
         if self._at_end >= 3 and covered and self._count >= self._shortest:
             self._ended = self._count
-            self._followers.freeze()
+            self._finder.freeze()
 
     def _look_for_signs(self, stop: float) -> None:
         """Set, keep or clear the reason for holding tokens back."""

@@ -15,8 +15,8 @@ from ..errors import ModelFailed
 from ..settings import Settings
 from ..text.split import Pause, Piece, script
 from ..voice.conditionals import Voice
-from .guarded import SaidText, say_piece
 from .pauses import pause_tokens
+from .speak_piece import SaidText, say_piece
 
 if TYPE_CHECKING:
     from ..loader import Model

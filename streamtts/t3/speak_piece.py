@@ -1,4 +1,4 @@
-"""One piece of text, spoken by T3 under its guards: not stopped before the last word, not gone on after it."""
+"""Speaks one piece of text with T3's guards: it does not stop before the last word, nor go on after it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from ..settings import Settings
 from ..text.split import Piece, text_ids
 from ..text.words import word_spans
 from ..voice.conditionals import Voice
-from .coverage import TextCoverage
-from .following import Following, Positions
+from .early_stop_guard import EarlyStopGuard
 from .pauses import insert_pauses
 from .step import speech_tokens
-from .tail_guard import TailGuard, spoken_length
+from .tail_guard import TailGuard, TailRules, spoken_length
+from .text_heads import Positions, TextHeads
 
 if TYPE_CHECKING:
     from ..loader import Model
 
-AGAIN = 2  # times that the rest of a piece is spoken after T3 left it out
-LONGEST = 40, 4.0  # speech tokens, and so many per character, up to which T3 is kept from stopping
+MAX_RETRIES = 2  # for the rest of a piece that T3 left out
 
 
 @dataclass
@@ -70,8 +69,8 @@ def say_piece(
 
     speaker = _Speaker(model, voice, settings, generator, said)
     yield from insert_pauses(speaker.say(piece.text, piece.ids), piece, model.gpt2, voice, encode)
-    for _ in range(AGAIN):
-        if not (rest := speaker.rest):
+    for _ in range(MAX_RETRIES):
+        if not (rest := speaker.rest) or speaker.cut_off:
             break
         yield from speaker.say(rest, text_ids(model.tts.tokenizer, rest))
     said.missing += speaker.rest.split()
@@ -84,19 +83,20 @@ class _Speaker:
         self, model: Model, voice: Voice, settings: Settings, generator: torch.Generator, said: SaidText
     ) -> None:
         self.rest = ""  # of the last text: the words behind the last one said
+        self.cut_off = False  # the last text reached max_tokens
         self._model, self._voice, self._settings, self._generator, self._said = model, voice, settings, generator, said
-        self._following = model.following(voice) if settings.text_guard or settings.tail_guard else None
+        self._heads = model.text_heads(voice) if settings.early_stop_guard or settings.tail_guard else None
 
     def say(self, text: str, ids: Sequence[int]) -> Iterator[int]:
-        model, settings, following = self._model, self._settings, self._following
+        model, settings, heads = self._model, self._settings, self._heads
         self.rest = ""
-        tail = TailGuard(text, len(ids), following=following) if settings.tail_guard else None
-        coverage = self._coverage(text, ids, following) if settings.text_guard and following else None
+        tail = TailGuard(text, len(ids), heads=heads) if settings.tail_guard else None
+        early = self._early_stop_guard(text, ids, heads) if settings.early_stop_guard and heads else None
 
         def watch(stop: float, positions: Positions) -> bool:
             if tail:
                 tail.watch(stop, positions)
-            return coverage.watch(stop, positions) if coverage else True
+            return early is None or early.watch(stop, positions)
 
         tokens = speech_tokens(
             model.gpt2,
@@ -105,28 +105,29 @@ class _Speaker:
             model.architecture,
             settings,
             self._generator,
-            watch if tail or coverage else None,
+            watch if tail or early else None,
         )
         if tail:
             tokens = tail.filter(tokens)
-        if coverage:
-            tokens = coverage.filter(tokens)
+        if early:
+            tokens = early.filter(tokens)
         try:
             yield from tokens
         finally:
-            self._said.dropped += (tail.dropped if tail else 0) + (coverage.dropped if coverage else 0)
-        if coverage:
-            self._account(text, coverage)
+            self._said.dropped += (tail.dropped if tail else 0) + (early.dropped if early else 0)
+        if early:
+            self._account(text, early)
 
-    def _coverage(self, text: str, ids: Sequence[int], following: Following) -> TextCoverage:
+    def _early_stop_guard(self, text: str, ids: Sequence[int], heads: TextHeads) -> EarlyStopGuard:
         tokens = self._model.tts.tokenizer.convert_ids_to_tokens(list(ids))
         spoken = [not token.startswith("[") and any(c.isalnum() for c in token) for token in tokens]
-        return TextCoverage(spoken, following, LONGEST[0] + LONGEST[1] * spoken_length(text))
+        fixed, per_character = TailRules.longest
+        return EarlyStopGuard(spoken, heads, fixed + per_character * spoken_length(text))
 
-    def _account(self, text: str, coverage: TextCoverage) -> None:
+    def _account(self, text: str, early: EarlyStopGuard) -> None:
         """Name the words that were left out or said twice; those at the end are the rest."""
-        left_out, twice = coverage.left_out(), coverage.said_twice()
-        self._said.known = True
+        left_out, twice = early.left_out(), early.said_twice()
+        self._said.known, self.cut_off = True, early.steps >= self._settings.max_tokens
         if not left_out and not twice:
             return
         words = word_spans(self._model.tts.tokenizer, text)

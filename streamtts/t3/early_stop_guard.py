@@ -1,11 +1,9 @@
-"""What of a text T3 has said: it may not stop before the last word, and what is left out is known.
+"""Blocks T3's stop token until the last word has been said, and lists words that were skipped.
 
-T3 ends an utterance by drawing its stop token, and it sometimes does so after a full stop inside the text. Where heads
-of its attention follow the text (:mod:`streamtts.t3.following`), the stop token is withheld until they have reached the
-last word, as chatterbox's multilingual models do. A T3 that does not go on all the same is ended here, and the words
-that were not said are named, so that they can be spoken after all.
-
-Where no head follows, nothing is known and nothing is done.
+T3 ends an utterance by drawing its stop token, and sometimes does so after a full stop inside the text. Its attention
+shows how far it has come (:mod:`streamtts.t3.text_heads`), so the stop token is blocked until it has reached the last
+word, as in chatterbox's multilingual models. If T3 still does not go on, it is ended here, and the rest of the text
+can be spoken on its own.
 """
 
 from __future__ import annotations
@@ -13,28 +11,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from .following import Following, Positions
+from .text_heads import Positions, TextHeads
 
-PATIENCE = 25  # tokens without a step forward, once T3 has wanted to stop: 1 s
+PATIENCE_TOKENS = 25  # without progress in the text, once T3 has wanted to stop: 1 s
 WANTS_TO_STOP = 0.2  # probability of the stop token
-CLOSE = 6  # steps at which T3 wanted to stop one text token before the last: that one is said, too
-BACK = 3  # text tokens; a jump back by so many says something again
+STOP_STEPS_NEAR_END = 6  # if T3 wants to stop at so many steps one text token before the last, that one counts as said
+REPEAT_JUMP = 3  # text tokens; after a jump back by so many, words are said twice
 
 
-class TextCoverage:
+class EarlyStopGuard:
     """Follows one piece of text while it is said. Pure: no clock, no model.
 
     Args:
         spoken: For each text token, whether it is heard; marks and tags are not.
-        following: The heads that tell.
+        heads: The attention heads that follow the text.
         longest: Speech tokens after which the stop token is no longer withheld.
     """
 
-    def __init__(self, spoken: Sequence[bool], following: Following, longest: float) -> None:
-        self._spoken, self._following, self._longest = spoken, following, longest
+    def __init__(self, spoken: Sequence[bool], heads: TextHeads, longest: float) -> None:
+        self._spoken, self._heads, self._longest = spoken, heads, longest
         self._last = max((i for i, heard in enumerate(spoken) if heard), default=-1)
         self._path: list[int] = []  # the text token said at each step at which the heads agree
-        self._steps, self._furthest = 0, -1
+        self.steps, self._furthest = 0, -1
         self._wanted = self._waited = 0  # steps at which T3 wanted to stop at the end; since the last step forward
         self._held: list[int] = []
         self.dropped = 0  # tokens held that said nothing of the text
@@ -47,9 +45,9 @@ class TextCoverage:
             stop: Its probability.
             positions: Where in the text each head looks, (heads,).
         """
-        place = self._following.place(positions)
-        self._steps += 1
-        agreed = self._following.agree(positions)
+        place = self._heads.place(positions)
+        self.steps += 1
+        agreed = self._heads.agree(positions)
         if agreed:
             self._path.append(place)
         if place > self._furthest and agreed:
@@ -58,12 +56,12 @@ class TextCoverage:
             self._waited += 1
         if stop >= WANTS_TO_STOP and self._furthest >= self._last - 1:
             self._wanted += 1
-        return self.complete or self._steps > self._longest
+        return self.complete or self.steps > self._longest
 
     @property
     def complete(self) -> bool:
         """The last word has been reached."""
-        return self._furthest >= self._last or self._wanted >= CLOSE
+        return self._furthest >= self._last or self._wanted >= STOP_STEPS_NEAR_END
 
     def filter(self, tokens: Iterator[int]) -> Iterator[int]:
         """The tokens that say the text; those said while T3 was kept from stopping only if it goes on after them."""
@@ -73,7 +71,7 @@ class TextCoverage:
                 yield token
                 continue
             self._held.append(token)
-            if self._waited > PATIENCE:
+            if self._waited > PATIENCE_TOKENS:
                 self.stalled, self.dropped = True, len(self._held)
                 return
         yield from self._release()
@@ -92,7 +90,7 @@ class TextCoverage:
         again, visited, back = [False] * len(self._spoken), set[int](), False
         for before, place in pairwise(self._path):
             visited.add(before)
-            back = place in visited and (back or place <= before - BACK)
+            back = place in visited and (back or place <= before - REPEAT_JUMP)
             if back:
                 again[place] = True
         return _runs(again)

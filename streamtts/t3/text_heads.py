@@ -1,7 +1,7 @@
-"""Which attention heads of T3 walk along the text while it speaks, and where in the text they are.
+"""Attention heads of T3 that look at the text token being said, and so tell how far T3 has come.
 
-Found once per checkpoint, by letting T3 speak one sentence: a head follows if its place in the text grows with time.
-Some look at the token being said, some at its neighbour, so each head's usual distance from the others is taken off.
+They are found once per checkpoint: T3 speaks one sentence, and a head follows if its place in the text grows with
+time. Some look at the next token or the last one, so each head's usual distance from the others is subtracted.
 Text-to-speech decoders are read in this way by chatterbox's own multilingual alignment analyser and by Whisper's word
 times; which heads serve is a property of the weights.
 """
@@ -38,7 +38,7 @@ AGREEMENT = 0.75  # share of the heads that must be at one place for it to count
 
 
 @dataclass(frozen=True)
-class Following:
+class TextHeads:
     """Heads that follow the text.
 
     Attributes:
@@ -59,7 +59,7 @@ class Following:
         return bool((apart <= 1).mean() >= AGREEMENT)
 
 
-def cached_following(file: Path, heads: int, find: Callable[[], Following | None]) -> Following | None:
+def cached_text_heads(file: Path, heads: int, find: Callable[[], TextHeads | None]) -> TextHeads | None:
     """The heads found for a checkpoint, from the cache or found now and written to it.
 
     Args:
@@ -76,10 +76,10 @@ def cached_following(file: Path, heads: int, find: Callable[[], Following | None
 
     tensors = cached_tensors(file, "text-heads", {"follows": (heads,), "ahead": (heads,)}, make)
     which = np.flatnonzero(tensors["follows"].numpy())
-    return Following(which, tensors["ahead"].numpy()[which].astype(np.int64)) if len(which) else None
+    return TextHeads(which, tensors["ahead"].numpy()[which].astype(np.int64)) if len(which) else None
 
 
-def find_following(gpt2: Backbone, tokenizer: Any, voice: Voice, architecture: Architecture) -> Following | None:
+def find_text_heads(gpt2: Backbone, tokenizer: Any, voice: Voice, architecture: Architecture) -> TextHeads | None:
     """Let T3 speak a sentence and see which heads follow it; None where fewer than two do, as with random weights."""
     ids = torch.tensor([text_ids(tokenizer, SENTENCE)], device=gpt2.t3.text_emb.weight.device)
     seen: list[Positions] = []
@@ -93,10 +93,10 @@ def find_following(gpt2: Backbone, tokenizer: Any, voice: Voice, architecture: A
     for n, _ in enumerate(speech_tokens(gpt2, ids, voice, architecture, settings, generator, watch)):
         if n == FIRST_LOOK and correlations(np.stack(seen)).max() < MIN_CORRELATION:
             return None
-    return following(np.stack(seen), ids.shape[1])
+    return heads_that_follow(np.stack(seen), ids.shape[1])
 
 
-def following(places: NDArray[np.int64], text_tokens: int) -> Following | None:
+def heads_that_follow(places: NDArray[np.int64], text_tokens: int) -> TextHeads | None:
     """The heads that follow, judged by the places (steps, heads) of one utterance of a text of so many tokens."""
     forward = (np.diff(places, axis=0) >= 0).mean(axis=0)
     span = (places.max(axis=0) - places.min(axis=0)) / text_tokens
@@ -109,7 +109,7 @@ def following(places: NDArray[np.int64], text_tokens: int) -> Following | None:
     steady = (np.abs(beside - ahead) <= 1).mean(axis=0) >= MIN_STEADY
     if steady.sum() < MIN_HEADS:
         return None
-    return Following(heads[steady], ahead[steady].astype(np.int64))
+    return TextHeads(heads[steady], ahead[steady].astype(np.int64))
 
 
 def correlations(places: NDArray[np.int64]) -> NDArray[np.float64]:
