@@ -272,10 +272,10 @@ def _verdict(
     plural = "outlier" if n_outside == 1 else "outliers"
     parts = [
         f"{verdict}: {n_audible} of {seams} seams audible",
-        f"{n_outside} {plural} against random points of the audio ({seams * chance_rate:.1f} expected by chance)",
+        f"{n_outside} {plural} ({seams * chance_rate:.1f} expected by chance)",
     ]
     if n_explained:
-        parts.append(f"{n_explained} more as in one-shot")
+        parts.append(f"{n_explained} more that one-shot has too")
     if n_differs:
         parts.append(f"{n_differs} unlike one-shot")
     return verdict, ", ".join(parts)

@@ -46,7 +46,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("lag_ms", "time shift (ms)", 1.0, needs_reference=True),
 )
 LEGEND = (
-    "Marks: ! audible, * outlier, = no outlier because one-shot is the same there, - not measured\n"
+    "Marks: ! audible, * outlier (above p99), = above p99, but one-shot is the same there, - not measured\n"
     "p99: 99 in 100 random points of this audio are below this value"
 )
 # Reported per seam but not judged: under policy `window` every frame differs a little from the reference.
