@@ -5,8 +5,8 @@ therefore also taken at about a thousand random points away from the seams, the 
 when one of its measures exceeds the 99th percentile of the control points. One point in a hundred does by definition,
 so chance has to be told from faults:
 
-- with the one-shot reference, an outlier is *audible*, and a seam at which the reference has about as large a value at
-  the same place is no outlier: there it is speech;
+- with the one-shot reference, an outlier is *audible*. If the reference has about as large a value at the same place,
+  it is speech, not an outlier;
 - without a reference, an outlier is audible when it clearly exceeds every control point, or when there are more
   outliers than chance gives (binomial test, probability under 1 %).
 

@@ -62,7 +62,7 @@ class SessionHandler:
         if context is None:
             raise StreamTTSError(
                 "context_unknown",
-                "there is no open context of this id: it was not started, or has ended",
+                f"there is no open context {message.context_id!r}: it was not started, or has ended",
                 field="context_id",
                 allowed=sorted(self._contexts),
             )

@@ -78,12 +78,16 @@ def read_clip(path: str | Path) -> Clip:
         with soundfile.SoundFile(path) as file:
             rate, seconds = file.samplerate, file.frames / file.samplerate
             _require(seconds >= LEAST_SECONDS, path, f"is {seconds:.1f} s long; give at least {LEAST_SECONDS:g} s")
-            _require(seconds <= MOST_SECONDS, path, f"is {seconds:.0f} s long; give some 10 to 20 s of one speaker")
+            _require(
+                seconds <= MOST_SECONDS,
+                path,
+                f"is {seconds:.0f} s long; at most {MOST_SECONDS:g} s are taken, 10 to 20 s are best",
+            )
             samples = file.read(dtype="float32", always_2d=True).mean(axis=1)  # (n,)
     except (OSError, RuntimeError) as e:  # libsndfile's own errors are RuntimeErrors
         reason = "there is no such file" if not path.exists() else str(e)
         raise _bad_clip(path, f"cannot be read ({reason}); give a WAV file") from e
-    _require(bool(np.isfinite(samples).all()), path, "contains values that are no numbers; record or convert it again")
+    _require(bool(np.isfinite(samples).all()), path, "has samples that are NaN or infinite; record or convert it again")
     loudness = pyloudnorm.Meter(rate).integrated_loudness(samples) if samples.any() else -np.inf
     _require(loudness > SILENT_LUFS, path, f"is silent ({loudness:.0f} LUFS); give a recording of speech")
     return Clip(samples, rate)
@@ -146,7 +150,11 @@ class VoiceFolder:
                 "bad_value", f"a voice cannot be called {name!r}: names are {rule}", field="name", allowed=rule
             )
         if name in self.names() and not replace:
-            raise StreamTTSError("bad_value", f"there is a voice {name!r} already; remove or replace it", field="name")
+            raise StreamTTSError(
+                "bad_value",
+                f"there is a voice {name!r} already; replace it with --replace (replace=True)",
+                field="name",
+            )
         checked = read_clip(source)
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / f"{name}.wav"

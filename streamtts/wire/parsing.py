@@ -50,7 +50,10 @@ def settings_from(values: Mapping[str, Any], defaults: Settings) -> Settings:
     for name in values:
         if name not in SETTING_NAMES:
             raise StreamTTSError(
-                "bad_value", f"there is no setting {printable(name)}", field=name[:100], allowed=list(SETTING_NAMES)
+                "bad_value",
+                f"there is no setting {printable(name)}; the settings are {', '.join(SETTING_NAMES)}",
+                field=name[:100],
+                allowed=list(SETTING_NAMES),
             )
     return defaults.replace(**values)
 
@@ -79,13 +82,13 @@ def json_object(frame: str | bytes) -> dict[str, Any]:
     except ValueError as fault:
         raise StreamTTSError("bad_json", f"this is not JSON: {str(fault)[:120]}") from None
     if not isinstance(values, dict):
-        raise StreamTTSError("bad_request", f"this JSON is {_kind(values)}; a message is a JSON object")
+        raise StreamTTSError("bad_request", f"the message is {_kind(values)}; send a JSON object")
     return values
 
 
 def _bounded_int(digits: str) -> int:
     if len(digits) > 20 or abs(int(digits)) > _LARGEST_INT:
-        raise ValueError(f"a number of {len(digits)} digits is too large")
+        raise ValueError(f"the whole number of {len(digits)} digits is too large; 64 bits are the most")
     return int(digits)
 
 
@@ -119,7 +122,7 @@ def protocol_error(fault: ValidationError, *, tagged: bool = False) -> StreamTTS
     if first["type"] == "missing":
         return StreamTTSError("bad_request", f"{field} is missing", field=field)
     if first["type"] in ("greater_than_equal", "less_than_equal", "string_too_short", "string_too_long"):
-        allowed = f"{FRAME_MS[0]} to {FRAME_MS[1]} ms" if field == "chunk_duration_ms" else rule
+        allowed = rule = f"{FRAME_MS[0]} to {FRAME_MS[1]} ms" if field == "chunk_duration_ms" else rule
         return StreamTTSError(
             "bad_value", f"{field} is {printable(first['input'])}; it must be {rule}", field=field, allowed=allowed
         )

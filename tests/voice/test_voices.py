@@ -134,7 +134,7 @@ def test_other_formats_are_converted(tmp_path):
     ("make", "says"),
     [
         (lambda p: write(p, seconds=4.9), "is 4.9 s long; give at least 5 s"),
-        (lambda p: write(p, seconds=301, rate=4000), "give some 10 to 20 s"),
+        (lambda p: write(p, seconds=301, rate=4000), "at most 300 s are taken, 10 to 20 s are best"),
         (lambda p: soundfile.write(p, np.zeros(SAMPLE_RATE * 6), SAMPLE_RATE), "is silent"),
         (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, 1e-5), SAMPLE_RATE, "FLOAT"), "is silent"),
         (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, np.nan), SAMPLE_RATE, "FLOAT"), "no numbers"),
