@@ -106,6 +106,7 @@ class _Speaker:
             settings,
             self._generator,
             watch if tail or early else None,
+            attention=heads is not None,
         )
         if tail:
             tokens = tail.filter(tokens)

@@ -206,6 +206,7 @@ def speech_tokens(
     settings: Settings,
     generator: torch.Generator,
     watch: Watch | None = None,
+    attention: bool = True,
 ) -> Iterator[int]:
     """Sample the speech tokens of one piece of text, left to right.
 
@@ -221,6 +222,7 @@ def speech_tokens(
         settings: Sampling fields and ``max_tokens``.
         generator: Random stream on the CPU, so that a seed means the same on every device.
         watch: Asked at every step whether T3 may stop.
+        attention: Tell ``watch`` where the heads look; otherwise it gets an empty array.
     """
     t3, sample = gpt2.t3, Sampler(architecture, settings)
     prefix = voice_prefix(gpt2, voice)
@@ -233,13 +235,15 @@ def speech_tokens(
     keys: Tensor | None = None  # of the text
     try:
         for step in range(room):
-            queries: list[Tensor] | None = [] if watch else None
+            queries: list[Tensor] | None = [] if watch and attention else None
             logits = gpt2.logits(x, cache, queries)
             with _one_thread():
-                if watch and queries:
-                    keys = cache.keys(text) if keys is None else keys
-                    looks = looks_at([q[:, -1:] for q in queries], keys)[0]
-                    if not watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks.cpu().numpy()):
+                if watch:
+                    looks = np.zeros(0, np.int64)
+                    if queries:
+                        keys = cache.keys(text) if keys is None else keys
+                        looks = looks_at([q[:, -1:] for q in queries], keys)[0].cpu().numpy()
+                    if not watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks):
                         logits[:, STOP] = -torch.inf
                 token = sample(logits, history, generator)
             # As in stock code, the start token is in the history at the first step only.

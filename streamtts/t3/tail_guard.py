@@ -4,14 +4,13 @@ T3 ends an utterance by sampling its stop token. If sampling misses it, T3 goes 
 the last word again, or babble, and nothing ends that before ``max_tokens``. The guard stands between T3 and the
 decoder. It uses three signals that cost almost nothing:
 
-- how far T3's attention has come in the text. Which heads follow the text is found during the utterance itself, so it
-  needs no knowledge of the weights and no calibration, and no utterance depends on earlier ones;
+- how far T3's attention has come in the text, told by the heads that follow it (:mod:`streamtts.t3.text_heads`);
 - the probability of the stop token at each step, whether it is sampled or not: speech ends at its peak;
 - the tokens: stuck on a few sounds, or far too many for the text.
 
 While attention is inside the text, every token passes at once. Later, tokens still pass until there is a sign of
 trouble. From then on they are held: they are released if T3 stops soon, and dropped with all that follows if it does
-not. If no head follows the text (short texts, other weights), only an unlikely length is a sign.
+not. If no head follows the text, as with random weights, only an unlikely length is a sign.
 
 The guard does not use the level of the audio: it would have to decode the held tokens, and wait for the lookahead of
 S3Gen and HiFT. In a test, 75 tokens were added to each of 36 utterances of mini: silence, one code, random codes,
@@ -29,7 +28,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .text_heads import Positions, TextHeads
 
@@ -42,13 +40,6 @@ class TailRules:
     shortest: tuple[float, float] = (0, 0.7)  # 36 characters a second: nobody speaks faster
     usual: tuple[float, float] = (10, 1.5)  # 17 characters a second
     longest: tuple[float, float] = (40, 4.0)  # 6 characters a second: slower than speech with its pauses
-
-    # Which heads follow the text.
-    min_text: int = 6  # text tokens; fewer are too few to tell following from chance
-    min_steps: int = 10  # steps that a head has followed
-    min_correlation: float = 0.9  # between a head's place in the text and time
-    min_forward: float = 0.85  # share of steps that do not go back
-    min_heads: int = 2
 
     # Signs of trouble at the end of the text.
     stop_hint: float = 0.1  # probability of the stop token from which tokens are held
@@ -64,79 +55,25 @@ class TailRules:
     patience_stuck: tuple[int, int] = (75, 40)  # inside the text and at its end: longer than any pause
 
 
-class TextHeadFinder:
-    """Finds the heads whose attention walks along the text, and tells where they are.
-
-    A head follows if its place in the text grows with time: correlation and steps forward, over the steps so far. The
-    time that it rests at the end is left out: T3 may have seen the whole text well before it has said it.
-    """
-
-    def __init__(self, text_tokens: int, rules: TailRules, known: TextHeads | None = None) -> None:
-        self.rules, self.text_tokens, self._known = rules, text_tokens, known
-        self.end = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
-        self.visited: set[int] = set()
-        self._steps = 0
-        self._last: Positions | None = None
-        self._sums = np.zeros((0, 0))  # (7, heads): sums over steps, see `place`
-        self._frozen: NDArray[np.bool_] | None = None
-
-    def place(self, positions: Positions) -> int | None:
-        """Take one step's positions; the text token being spoken, or None where too few heads follow."""
-        if self._known:
-            self.visited.add(place := self._known.place(positions))
-            return place
-        if self._last is None:
-            self._last, self._sums = positions, np.zeros((7, len(positions)))
-        if self._frozen is None:
-            p, t = positions.astype(float), np.full(len(positions), float(self._steps))
-            walks = (positions < self.end) | (self._last < self.end)
-            self._sums += walks * np.stack([np.ones_like(p), t, p, t * t, p * p, p * t, positions >= self._last])
-        self._steps, self._last = self._steps + 1, positions
-        heads = self._following() if self._frozen is None else self._frozen
-        places = np.sort(positions[heads])
-        if len(places) < self.rules.min_heads:
-            return None
-        place = int(places[(len(places) - 1) // 4])  # some run ahead: let most arrive
-        self.visited.add(place)
-        return place
-
-    def freeze(self) -> None:
-        """Keep the heads that follow now: garbage teaches nothing."""
-        if not self._known:
-            self._frozen = self._following()
-
-    def _following(self) -> NDArray[np.bool_]:
-        steps = self._sums[0]
-        if self.text_tokens < self.rules.min_text:
-            return np.zeros(len(steps), dtype=bool)
-        t, p, tt, pp, pt, forward = self._sums[1:] / np.maximum(steps, 1)
-        correlation = (pt - p * t) / np.sqrt(np.maximum((tt - t * t) * (pp - p * p), 1e-9))
-        follows: NDArray[np.bool_] = (
-            (steps >= self.rules.min_steps)
-            & (correlation >= self.rules.min_correlation)
-            & (forward >= self.rules.min_forward)
-        )
-        return follows
-
-
 class TailGuard:
     """Judges the speech tokens of one piece of text as they come. Pure: no clock, no model.
 
     Args:
         text: What is spoken, for its length.
         text_tokens: Text tokens that T3 sees.
+        heads: The attention heads that follow the text; None: there are none.
         rules: Limits.
-        heads: The heads that follow the text; None: they are looked for in this utterance.
     """
 
     def __init__(
-        self, text: str, text_tokens: int, rules: TailRules | None = None, heads: TextHeads | None = None
+        self, text: str, text_tokens: int, heads: TextHeads | None = None, rules: TailRules | None = None
     ) -> None:
         self.rules = rules or TailRules()
         self.dropped = 0  # tokens held and dropped
         self.over = False  # the verdict was garbage: nothing follows
         self.reason = ""  # of the verdict
-        self._finder = TextHeadFinder(text_tokens, self.rules, heads)
+        self._heads, self._visited = heads, set[int]()  # text tokens that were said
+        self._last = max(text_tokens - 2, 0)  # the last word's last piece: behind it comes a full stop
         length = spoken_length(text)
         self._shortest, self._usual, self._longest = (
             a + b * length for a, b in (self.rules.shortest, self.rules.usual, self.rules.longest)
@@ -144,7 +81,6 @@ class TailGuard:
         self._one_sentence = len(re.findall(r"[.!?…。！？]+(?=\s|$)", text.strip())) <= 1
         self._count = self._at_end = 0  # tokens so far; steps in a row at the end of the text
         self._ended: int | None = None  # token count at which the end of the text was reached
-        self._follows = False  # heads follow the text
         self._held: list[int] = []
         self._passing: list[int] = []  # on their way out
         self._sign, self._patience = "", 0  # why tokens are held, and how many may be
@@ -195,17 +131,13 @@ class TailGuard:
         return held
 
     def _follow(self, positions: Positions) -> None:
-        if not len(positions):
+        if self._heads is None or self._ended is not None:
             return
-        place = self._finder.place(positions)
-        self._follows = place is not None
-        if place is None or self._ended is not None:
-            return
-        self._at_end = self._at_end + 1 if place >= self._finder.end else 0
-        covered = len(self._finder.visited) >= self._finder.end / 2  # else attention jumped to the end
+        self._visited.add(place := self._heads.place(positions))
+        self._at_end = self._at_end + 1 if place >= self._last else 0
+        covered = len(self._visited) >= self._last / 2  # else attention jumped to the end
         if self._at_end >= 3 and covered and self._count >= self._shortest:
             self._ended = self._count
-            self._finder.freeze()
 
     def _look_for_signs(self, stop: float) -> None:
         """Set, keep or clear the reason for holding tokens back."""
@@ -220,7 +152,7 @@ class TailGuard:
         else:
             late = long
         # If no head follows, a likely stop may come at a full stop inside the text.
-        alone = not self._follows and self._one_sentence and n >= self._shortest
+        alone = self._heads is None and self._one_sentence and n >= self._shortest
         if stop >= rules.stop_sure and (at_end or long or alone):
             self._release_up_to_peak(stop)
             self._hold("missed stop", rules.patience_sure if at_end else rules.patience)

@@ -19,6 +19,7 @@ from streamtts.checkpoint.architecture import Architecture
 from streamtts.settings import SAMPLES_PER_TOKEN, Settings
 from streamtts.t3.step import START, STOP, KVCache, looks_at, speech_tokens, voice_prefix
 from streamtts.t3.tail_guard import TailGuard, spoken_length
+from streamtts.t3.text_heads import TextHeads
 
 TEXTS = [
     "Hello.",
@@ -51,18 +52,19 @@ class Spoken:
     end: int  # tokens before this are speech
     stop: np.ndarray
     places: np.ndarray
+    heads: TextHeads
 
-    def through(self, guard: TailGuard, stop_seen: float = 1.0, heads: slice = slice(None)) -> list[int]:
+    def through(self, guard: TailGuard, stop_seen: float = 1.0) -> list[int]:
         """What the guard lets pass, and what it would be told."""
         passed: list[int] = []
-        for token, stop, places in zip(self.tokens, self.stop * stop_seen, self.places[:, heads], strict=True):
+        for token, stop, places in zip(self.tokens, self.stop * stop_seen, self.places, strict=True):
             passed += guard.push(token, stop, places)
             if guard.over:
                 return passed
         return passed + guard.finish()
 
     def guard(self) -> TailGuard:
-        return TailGuard(self.text, self.text_tokens)
+        return TailGuard(self.text, self.text_tokens, self.heads)
 
 
 def ids(model, text):
@@ -92,7 +94,7 @@ def hear_thoughts(model, text, tokens, end) -> Spoken:
     hidden = model.gpt2.forward(x, cache, queries)[0, len(places) :]
     stop = F.softmax(t3.speech_head(hidden).float(), dim=-1)[:, STOP]
     looks = looks_at([q[:, len(places) :] for q in queries], cache.keys(places))
-    return Spoken(text, len(places), tokens, end, stop.numpy(), looks.numpy())
+    return Spoken(text, len(places), tokens, end, stop.numpy(), looks.numpy(), model.text_heads(model.voice()))
 
 
 @torch.inference_mode()
@@ -137,7 +139,7 @@ def test_every_token_of_healthy_speech_passes_and_none_waits_inside_the_text(mod
             guard = spoken.guard()
             assert spoken.through(guard, seen) == said
             assert guard.dropped == 0
-        assert spoken.through(spoken.guard(), heads=slice(0)) == said  # and where no head follows
+        assert spoken.through(TailGuard(text, spoken.text_tokens)) == said  # and where no head follows
         guard, early = spoken.guard(), len(said) * 3 // 4
         waited += sum(not guard.push(said[i], spoken.stop[i], spoken.places[i]) for i in range(early))
         total += early
@@ -237,6 +239,7 @@ def test_the_guard_changes_no_token_of_speech(model):
 # The judgement alone, with attention made by hand: 4 heads of 40 walk along the text, the others wander.
 SILENCE = Architecture().silence_token
 TEXT, TEXT_TOKENS = "The train to the city leaves in ten minutes from here.", 14
+WALKERS = TextHeads(np.arange(4), np.zeros(4, np.int64))
 
 
 def walk(steps, rest=0, seed=0, walkers=4):
@@ -260,14 +263,14 @@ def push_all(guard, tokens, places, stop=0.0):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_speech_inside_the_text_passes_at_once(seed):
-    guard, places = TailGuard(TEXT, TEXT_TOKENS), walk(90, seed=seed)
+    guard, places = TailGuard(TEXT, TEXT_TOKENS, WALKERS), walk(90, seed=seed)
     for i in range(80):
         assert guard.push(i, 0.9, places[i]) == [i]  # a likely stop inside the text is no sign
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_missed_stop_at_the_end_of_the_text_drops_what_follows(seed):
-    guard, places = TailGuard(TEXT, TEXT_TOKENS), walk(70, rest=60, seed=seed)
+    guard, places = TailGuard(TEXT, TEXT_TOKENS, WALKERS), walk(70, rest=60, seed=seed)
     passed = push_all(guard, range(75), places[:75])
     passed += guard.push(75, 0.3, places[75]) + guard.push(76, 0.9, places[76])
     passed += push_all(guard, range(77, 130), places[77:])
@@ -277,7 +280,7 @@ def test_a_missed_stop_at_the_end_of_the_text_drops_what_follows(seed):
 
 
 def test_what_was_held_is_released_where_t3_stops_soon_after():
-    guard, places = TailGuard(TEXT, TEXT_TOKENS), walk(70, rest=20)
+    guard, places = TailGuard(TEXT, TEXT_TOKENS, WALKERS), walk(70, rest=20)
     passed = push_all(guard, range(75), places[:75])
     assert guard.push(75, 0.9, places[75]) == []
     passed += push_all(guard, range(76, 80), places[76:80])
@@ -287,12 +290,12 @@ def test_what_was_held_is_released_where_t3_stops_soon_after():
 
 def test_a_pause_inside_the_text_passes_whole():
     tokens = [*range(30), *[SILENCE] * 40, *range(100, 140)]
-    guard = TailGuard(TEXT, TEXT_TOKENS)
+    guard = TailGuard(TEXT, TEXT_TOKENS, WALKERS)
     assert push_all(guard, tokens, walk(len(tokens))) + guard.finish() == tokens
 
 
 def test_one_sound_for_seconds_ends_the_piece_even_inside_the_text():
-    guard = TailGuard(TEXT, TEXT_TOKENS)
+    guard = TailGuard(TEXT, TEXT_TOKENS, WALKERS)
     passed = push_all(guard, [*range(30), *[SILENCE] * 170], walk(200))
     assert guard.over
     assert len(passed) < 45
@@ -310,7 +313,7 @@ def test_where_no_head_follows_only_an_unlikely_length_ends_speech():
 def test_attention_that_jumps_to_the_end_is_not_the_end():
     places = walk(100)
     places[20:40, :4] = TEXT_TOKENS - 1
-    guard = TailGuard(TEXT, TEXT_TOKENS)
+    guard = TailGuard(TEXT, TEXT_TOKENS, WALKERS)
     assert push_all(guard, range(90), places[:90]) == list(range(90))
 
 
