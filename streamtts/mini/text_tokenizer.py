@@ -296,6 +296,7 @@ def make_tokenizer(lexicon: dict[str, str], rules: list[tuple[str, str, str, str
         (r"\s+", " "),
         (r" (?=[,.!?;:])", ""),
     ]
+    steps += [(f"(?<= )a(?=[{PAUSES[:6]}]|$)", private(LETTERS["a"]))]  # the letter, and no article: a noun is missing
     steps += [(f"(?<= ){c}(?![a-z'])", private(name)) for c, name in LETTERS.items() if c not in "ai"]
     for with_apostrophe in (True, False):
         steps += [

@@ -64,7 +64,7 @@ def run_stage(
     elif stage == "t3":
         from .t3 import train_t3
 
-        train_t3(work, MINI.t3, minutes, max_steps)
+        train_t3(work, MINI.t3, minutes, max_steps, start=start)
     elif stage == "tokenizer":
         from .speech_tokenizer import train_tokenizer
 
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="training time of the stage; each has a default")
     parser.add_argument("--work", type=Path, default=default_work(), help="corpus, logs, weights in training")
     parser.add_argument("--out", type=Path, help="checkpoint folder of export and evaluate (default: WORK/mini)")
-    parser.add_argument("--start", type=Path, help="encoder, hift: begin with the weights of this checkpoint folder")
+    parser.add_argument("--start", type=Path, help="encoder, hift, t3: begin with the weights of this checkpoint folder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-steps", type=int, help="stop after so many steps, for a quick look")
     args = parser.parse_args(argv)
