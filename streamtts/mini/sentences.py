@@ -8,18 +8,17 @@ itself speaks a text one sentence at a time.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus import DURATION_LEAD, FRAMES_PER_TOKEN, LEAD_IN, LEAD_OUT, Part, Teacher, Writer, pitch_per_token
+from .corpus import DURATION_LEAD, FRAMES_PER_TOKEN, LEAD_IN, LEAD_OUT, Part, Teacher, Writer, pitch_per_token, write_shards
 from .phones import DETAILS, PAUSES, SILENCE, SILENCE_DETAIL, UNIT_ID, UNITS, phone_of, sounds_of, token_starts
 from .text_tokenizer import LETTERS
+from .texts import sentence_texts
 
 ENDS = ".!?"
 SILENT = SILENCE_DETAIL + DETAILS * SILENCE
@@ -93,9 +92,6 @@ def speak_units(teacher: Teacher, units: list[str]) -> dict[str, Any] | None:
     spoken_units, phones = [0, *range(len(units))], [SILENCE, *(phone_of(unit) for unit in units)]
     if units[-1] not in PAUSES:  # silence all the same
         begins, spoken_units, phones = [*begins, len(said)], [*spoken_units, len(units) - 1], [*phones, SILENCE]
-    spoken_units, phones = [0, *range(len(units))], [SILENCE, *(phone_of(unit) for unit in units)]
-    if units[-1] not in PAUSES:  # silence all the same
-        begins, spoken_units, phones = [*begins, len(said)], [*spoken_units, len(units) - 1], [*phones, SILENCE]
     starts = np.maximum([0.0, *((begin[1 + b] - first_frame) / FRAMES_PER_TOKEN for b in begins)], 0)
     first = token_starts(starts, n_tokens)
     if first is None or not 5 <= n_tokens <= MOST_TOKENS:
@@ -124,16 +120,9 @@ def _write_shard(folder: str, worker: int, workers: int, texts: list[str], token
     writer.close()
 
 
-def build(folder: Path, tokenizer_file: Path, texts: list[str], workers: int = 2) -> None:
+def build(folder: Path, tokenizer_file: Path) -> None:
     """Write the part ``sentences``, in a shard per worker; shards that are there already are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [w for w in range(workers) if not (folder / f"sentences-{w}.json").exists()]
-    jobs = [(str(folder), w, workers, texts, str(tokenizer_file)) for w in missing]
-    with multiprocessing.get_context("spawn").Pool(max(1, len(jobs))) as pool:
-        pool.starmap(_write_shard, jobs)
-    part = Part(folder, "sentences")
-    hours = sum(i["tokens"] for i in part.items) / 25 / 3600
-    print(f"sentences: {len(part)}, {hours:.1f} h")
+    write_shards(folder, "sentences", _write_shard, sentence_texts(), str(tokenizer_file))
 
 
 # -- texts of several sentences ----------------------------------------------------------------------------------------

@@ -336,6 +336,16 @@ def make_tokenizer(lexicon: dict[str, str], rules: list[tuple[str, str, str, str
     return tokenizer
 
 
+def built(work: Path) -> Path:
+    """WORK/tokenizer.json, made now unless it is there already."""
+    from .texts import make_texts
+
+    path = work / "tokenizer.json"
+    if not path.exists():
+        build(sum(make_texts(), []), path)
+    return path
+
+
 def build(texts: list[str], path: Path, lexicon_size: int = 12_000) -> Any:
     """Learn and write tokenizer.json from the corpus texts."""
     lexicon, counts = pronunciations(texts)

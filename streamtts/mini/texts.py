@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
+VARIED = Path(__file__).with_name("varied.txt")
 WORDNET = "/usr/share/wordnet/data.*"  # Debian: wordnet-base
 FORTUNES = "/usr/share/games/fortunes/*"  # Debian: fortunes
 SPEECH_ITEMS, TOKEN_ITEMS = 9000, 40_000
@@ -17,6 +18,11 @@ SPEECH_ITEMS, TOKEN_ITEMS = 9000, 40_000
 def held_out_sentences() -> list[str]:
     """The 50 sentences that are never trained on."""
     return [line.strip() for line in HELD_OUT.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def varied_texts() -> list[str]:
+    """300 texts of all kinds, from one word to several sentences, that are never trained on as a whole."""
+    return VARIED.read_text(encoding="utf-8").splitlines()
 
 
 def normal_form(text: str) -> str:
@@ -339,7 +345,7 @@ def sentence_texts(seed: int = 11, plain: int = 40_000) -> list[str]:
     """Texts whose sentences T3 learns from."""
     rng = random.Random(seed)
     examples, glosses = wordnet_sentences()
-    held_out = {normal_form(s) for s in held_out_sentences()}
+    held_out = {normal_form(s) for s in held_out_sentences() + varied_texts()}
     raw = examples | glosses | fortune_sentences() | template_sentences(rng, 9000)
     sentences = sorted({s for s in map(clean, raw) if s and normal_form(s) not in held_out})
     rng.shuffle(sentences)
