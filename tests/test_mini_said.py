@@ -10,14 +10,35 @@ from hypothesis import strategies as st
 from streamtts.mini import phones
 from streamtts.mini.said import compare, phones_of, words_of
 
-UNITS = [" ð", "ə", " k", "ˈæ", "t", " d", "ˈɔ", "ɡ", ",", " ð", "ˈɛ", "n", " s", "l", "ˈɛ", "p", "t", "."]  # five words
+UNITS = [
+    " ð",
+    "ə",
+    " k",
+    "ˈæ",
+    "t",
+    " d",
+    "ˈɔ",
+    "ɡ",
+    ",",
+    " ð",
+    "ˈɛ",
+    "n",
+    " s",
+    "l",
+    "ˈɛ",
+    "p",
+    "t",
+    ".",
+]  # five words
 
 
 def codes(units, length=3):
     """Every unit said at some length, at changing pitches and places."""
     said = [phones.SILENCE, *(phones.phone_of(unit) for unit in units if unit not in phones.SPECIAL_UNITS)]
     spoken = np.repeat(said, length)
-    return (spoken * phones.DETAILS + np.arange(len(spoken)) % 9 + phones.SOUNDS * (np.arange(len(spoken)) % 9)).tolist()
+    return (
+        spoken * phones.DETAILS + np.arange(len(spoken)) % 9 + phones.SOUNDS * (np.arange(len(spoken)) % 9)
+    ).tolist()
 
 
 def test_a_text_said_whole_is_whole():

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from .phones import (
     MELS_PER_TOKEN,
-    PAUSES,
     SAMPLES_PER_MEL,
     SAMPLES_PER_TOKEN,
     SILENCE,

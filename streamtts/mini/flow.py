@@ -59,7 +59,6 @@ def start_from_checkpoint(flow: Any, table: SummedTable, folder: Path, part: Par
     """
     from safetensors.torch import load_file
 
-
     weights = {k: v.float() for k, v in load_file(folder / "s3gen_meanflow.safetensors").items()}
 
     def under(prefix: str) -> dict[str, torch.Tensor]:

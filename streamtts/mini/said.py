@@ -3,8 +3,8 @@
 A code names the phone that is spoken, so no ears are needed: the phones of an utterance are laid beside those of its
 text, and words left out or said twice are counted. Whether they can be understood is for others to hear (`evaluate`).
 
-How phones are laid side by side: `difflib.SequenceMatcher`, longest stretch in common first. Lengths do not count: equal
-phones next to each other, with no silence between, are one, in the text as in the speech. Marks and unknown units say
+Phones are laid side by side by `difflib.SequenceMatcher`, longest stretch in common first. Lengths do not count: equal
+phones next to each other with no silence between are one, in the text as in the speech. Marks and unknown units say
 nothing.
 """
 

@@ -15,10 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus import DURATION_LEAD, FRAMES_PER_TOKEN, LEAD_IN, LEAD_OUT, Part, Teacher, Writer, pitch_per_token, write_shards
+from .corpus import (
+    DURATION_LEAD,
+    FRAMES_PER_TOKEN,
+    LEAD_IN,
+    LEAD_OUT,
+    Part,
+    Teacher,
+    Writer,
+    pitch_per_token,
+    write_shards,
+)
 from .phones import DETAILS, PAUSES, SILENCE, SILENCE_DETAIL, UNIT_ID, UNITS, phone_of, sounds_of, token_starts
+from .sentence_texts import sentence_texts
 from .text_tokenizer import LETTERS
-from .texts import sentence_texts
 
 ENDS = ".!?"
 SILENT = SILENCE_DETAIL + DETAILS * SILENCE
@@ -61,7 +71,8 @@ def _is_initial(units: list[str]) -> bool:
 def spoken(units: list[str]) -> tuple[str, list[int]]:
     """What the teacher is given for one sentence, and where each unit begins in it.
 
-    Dots behind initials and all but the first of several marks are not given to it: they begin where the next unit does.
+    Dots behind initials and all but the first of several marks are not given to it; they begin where the next unit
+    does.
     """
     said, begins = "", []
     for i, unit in enumerate(units):
@@ -132,39 +143,44 @@ class Bank:
     """The part ``sentences`` in memory, and texts made of it."""
 
     def __init__(self, part: Part, chosen: list[int], rng: np.random.Generator) -> None:
-        self.items = [tuple(np.array(part.get(i, f)) for f in ("units", "sounds", "unit_index")) for i in chosen]
+        self.items: list[Item] = [
+            (np.array(part.get(i, "units")), np.array(part.get(i, "sounds")), np.array(part.get(i, "unit_index")))
+            for i in chosen
+        ]
         self.rng = rng
-        self.marked = np.array([UNITS[u[-1]] in PAUSES for u, _, _ in self.items])
-        few = np.array([len(u) <= SHORT_UNITS for u, _, _ in self.items])
-        self.any, self.short = np.arange(len(self.items)), np.flatnonzero(few)
-        self.short_within = np.flatnonzero(few & self.marked)
-        self.any_within = np.flatnonzero(self.marked)
+        few = np.array([len(units) <= SHORT_UNITS for units, _, _ in self.items])
+        marked = np.array([UNITS[units[-1]] in PAUSES for units, _, _ in self.items])
+        self.any, self.any_within = np.flatnonzero(few | ~few), np.flatnonzero(marked)
+        self.short, self.short_within = np.flatnonzero(few), np.flatnonzero(few & marked)
+
+    def one(self, of: NDArray[Any]) -> Item:
+        """One sentence of some; of all, where there are none."""
+        return self.items[int(self.rng.choice(of if len(of) else self.any))]
 
     def text(self) -> Item:
         """One text: a sentence, a short one, some of both, or as many as a length that is drawn allows."""
         kind = self.rng.random()
-        if kind < 0.2:
-            return self.items[self.rng.choice(self.any)]
         if kind < 0.3:
-            return self.items[self.rng.choice(self.short)]
-        most = int(self.rng.integers(90, MOST_JOINED_UNITS)) if kind > 0.65 else MOST_JOINED_UNITS
-        count = 60 if kind > 0.65 else int(self.rng.integers(2, 6))
-        share = self.rng.choice([0.1, 0.4, 0.9])
+            return self.one(self.any if kind < 0.2 else self.short)
+        filled = kind > 0.65
+        most = int(self.rng.integers(90, MOST_JOINED_UNITS)) if filled else MOST_JOINED_UNITS
+        count = MOST_JOINED_UNITS if filled else int(self.rng.integers(2, 6))
+        share = self.rng.choice([0.1, 0.4, 0.9])  # of short ones
         parts: list[Item] = []
         units = tokens = misses = 0
         while len(parts) < count and misses < 6:
-            part = self.items[self.rng.choice(self.short_within if self.rng.random() < share else self.any_within)]
+            part = self.one(self.short_within if self.rng.random() < share else self.any_within)
             if parts and self.rng.random() < REPEATED:
-                part = parts[self.rng.integers(len(parts))]
+                part = parts[int(self.rng.integers(len(parts)))]
             if units + len(part[0]) > most or tokens + len(part[1]) > MOST_JOINED_TOKENS:
                 misses += 1
                 continue
             parts.append(part)
             units += len(part[0])
             tokens += len(part[1]) + LONGEST_PAUSE
-        if self.rng.random() < 0.05:
-            parts.append(self.items[self.rng.choice(self.short)])
-        return self.joined(parts or [self.items[self.rng.choice(self.short)]])
+        if not parts or self.rng.random() < 0.05:
+            parts.append(self.one(self.short))
+        return self.joined(parts)
 
     def joined(self, parts: list[Item]) -> Item:
         """Sentences one behind the other, with the teacher's pauses, here and there a mark that says nothing."""

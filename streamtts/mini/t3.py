@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import nn
 
 from ..architecture import T3Sizes
@@ -155,7 +154,8 @@ class Corpus:
 
     def pick(self) -> list[Item]:
         """Items of similar length, about tokens_per_batch positions in all. One in six batches begins at any item, the
-        others at any position: of those, few are in short items."""
+        others at any position: of those, few are in short items.
+        """
         c = int(np.searchsorted(self._cumulative, self.rng.integers(self._cumulative[-1]), "right"))
         c = int(self.rng.integers(len(self.order))) if self.rng.random() < 1 / 6 else c
         n = max(1, self.tokens_per_batch // int(self.lengths[self.order[c]]))

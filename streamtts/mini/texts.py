@@ -1,11 +1,10 @@
-"""What the corpus says: English sentences from Debian packages and templates, in a seeded order."""
+"""What the speech part of the corpus says: English sentences from Debian packages and templates, in a seeded order."""
 
 from __future__ import annotations
 
 import glob
 import random
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
@@ -211,14 +210,22 @@ def template_sentences(rng: random.Random, count: int) -> set[str]:
     return {pick(templates)() for _ in range(count)}
 
 
-def make_texts(seed: int = 7) -> tuple[list[str], list[str]]:
-    """Items of the speech part and of the tokens part; an eighth are two or three sentences, some only a few words."""
-    rng = random.Random(seed)
+def all_sentences(rng: random.Random, held_out: set[str]) -> list[str]:
+    """Every sentence of the packages and the templates, shuffled; none whose normal form is held out."""
     examples, glosses = wordnet_sentences()
-    held_out = {normal_form(s) for s in held_out_sentences()}
     raw = examples | glosses | fortune_sentences() | template_sentences(rng, 9000)
     sentences = sorted({s for s in map(clean, raw) if s and normal_form(s) not in held_out})
     rng.shuffle(sentences)
+    return sentences
+
+
+def make_texts(seed: int = 7) -> tuple[list[str], list[str]]:
+    """Texts of the speech part, and more of their kind: the tokenizer learns from both.
+
+    An eighth are two or three sentences, some only a few words.
+    """
+    rng = random.Random(seed)
+    sentences = all_sentences(rng, {normal_form(s) for s in held_out_sentences()})
     items, i = [], 0
     while i < len(sentences):
         n = rng.choices([1, 2, 3], [0.86, 0.10, 0.04])[0]
@@ -238,119 +245,3 @@ def make_texts(seed: int = 7) -> tuple[list[str], list[str]]:
     rng.shuffle(speech)
     rng.shuffle(tokens)
     return speech, tokens[:TOKEN_ITEMS]
-
-
-INTERJECTIONS = (
-    "Yes No Hi Hello Okay Thanks Sorry Please Stop Go Wait Why What Who When Where How Sure Right Well Never Always Maybe "
-    "Now Here There Good Great Fine Done Ready Help Bye Goodbye Welcome Really Listen Look Come Run Again More Less Enough "
-    "Oh Ah Hey Hm Wow Nice True False Left Up Down In Out On Off Me You He She We They It I This That One Two Three So "
-    "And But Or Not Be Do See Say Eat Sit Ask Try Day Way Man Boy Cat Dog Sun Sea Sky Tea Key Car Bus Bed Red Blue Green"
-).split()
-TITLES = ["Mr.", "Mrs.", "Dr.", "Ms.", "Prof.", "St."]
-DOTTED = ["U.S.", "E.U.", "U.K.", "U.N.", "U.S.A.", "D.C.", "B.C.", "A.D.", "P.S.", "e.g.", "i.e.", "a.k.a.", "R.S.V.P.", "P.O."]
-THINGS = (
-    "milk bread butter eggs sugar salt rice tea coffee apples pears soap paper pens glue string nails paint wood tape "
-    "water juice honey cheese fish beans corn soup oil flour yeast lemons onions plums nuts figs candles matches"
-).split()
-DEEDS = (
-    "mix the flour|heat the oven|wash your hands|open the box|read the note|call the office|turn it off|press the button|"
-    "wait a minute|close the door|add some salt|stir it well|let it cool|pack your bag|check the oil|start the car|sign here|"
-    "take a seat|write it down|send the form|save the file|pull the lever|count to ten|cut the bread|pay the bill"
-).split("|")
-
-
-def short_texts(rng: random.Random, sentences: list[str], count: int) -> set[str]:
-    """One to four words, letters, numbers: most of them cut out of sentences."""
-    found = {f"{word}{mark}" for word in INTERJECTIONS for mark in (".", ".", "!", "?", "", ",")}
-    found |= {f"{a} {b}." for a in INTERJECTIONS for b in rng.sample(INTERJECTIONS, 6)}
-    found |= {f"{letter}{mark}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for mark in (".", "", "!", "?", ",")}
-    found |= {f"{n}{mark}" for n in (*range(100), *rng.sample(range(100, 9999), 400)) for mark in (".", rng.choice("!?,"))}
-    for text in rng.sample(sentences, min(count, len(sentences))):
-        words = text.rstrip(".!?").split()
-        n = min(len(words), rng.choice([1, 1, 1, 2, 2, 3, 4]))
-        start = rng.randrange(len(words) - n + 1)
-        phrase = " ".join(words[start : start + n]).strip(" ,;:'-")
-        if phrase:
-            found.add(phrase[0].upper() + phrase[1:] + rng.choice(["."] * 6 + ["!", "?", "", ",", ";", "...", '".']))
-    return found
-
-
-def spelt_texts(rng: random.Random, count: int) -> set[str]:
-    """Initials, dotted abbreviations, digits one by one, numbered lists, quotations, repeated words."""
-    pick = rng.choice
-
-    def letter() -> str:
-        return pick("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-    def several(make: Callable[[], str], low: int, high: int, between: str) -> str:
-        return between.join(make() for _ in range(rng.randint(low, high)))
-
-    def digit() -> str:
-        return str(rng.randint(0, 9))
-
-    def name() -> str:
-        return f"{several(letter, 1, 3, '. ')}. {pick(NAMES)}{pick(['', 'son', ' Brown', ' Miller', ' Wood'])}"
-
-    def numbered() -> str:
-        return " ".join(f"{n}. {pick(DEEDS).capitalize()}." for n in range(1, rng.randint(3, 6)))
-
-    templates = [
-        lambda: f"{name()} {pick(['wrote it', 'said so', 'came home', 'won the prize', 'built this house', 'lives here'])}.",
-        lambda: f"{pick(TITLES)} {pick(NAMES)} met {name()} in {pick(CITIES)}.",
-        lambda: f"The {pick(DOTTED)} and the {pick(DOTTED)} {pick(['agreed', 'talked', 'signed it', 'left', 'waited'])}.",
-        lambda: f"In the {pick(DOTTED)}, {pick(NAMES)} has {rng.randint(2, 99)} {pick(THINGS)}.",
-        lambda: f"{pick(NAMES)} went to the {pick(DOTTED)} with {pick(NAMES)} {letter()}. {pick(NAMES)}.",
-        lambda: f"Bring {pick(THINGS)}, {pick(THINGS)}, {pick(['etc.', 'e.g. ' + pick(THINGS), 'i.e. ' + pick(THINGS)])}, {pick(['today', 'now', 'soon'])}.",
-        lambda: f"{pick(['Plan', 'Vitamin', 'Section', 'Row', 'Gate', 'Grade'])} {letter()}{pick(['.', ' is ready.', '?'])}",
-        lambda: f"{several(letter, 2, 7, pick([' ', '. ', ', ', '-']))}.",
-        lambda: f"{several(digit, 2, 12, pick([' ', ', ', ' ']))}{pick(['.', ''])}",
-        lambda: f"{pick(['The code is', 'Call', 'Dial', 'Room', 'My number is'])} {several(digit, 3, 10, pick([' ', ', ']))}.",
-        lambda: " ".join([digit()] * rng.randint(2, 9)) + pick([".", ""]),
-        lambda: f"{pick(['Steps', 'To do', 'First', 'Do this', 'Plan'])}: {numbered()}",
-        lambda: numbered(),
-        lambda: f"{pick(['Buy', 'We need', 'Bring'])}: {several(lambda: pick(THINGS), 2, 7, pick([', ', '; ', ', and ']))}.",
-        lambda: f"{pick(['Yes', 'No', 'Stop', 'Wait', 'Go', 'Please', 'Never', 'Very', 'Far'])}{pick([', ', '! ', '. ', ' '])}".join(
-            [""] + [pick(INTERJECTIONS).lower() for _ in range(rng.randint(1, 3))]
-        )
-        + ".",
-        lambda: " ".join([pick(INTERJECTIONS).lower()] * rng.randint(2, 6)).capitalize() + ".",
-        lambda: f'"{pick(INTERJECTIONS)}," {pick(["he", "she", pick(NAMES)])} {pick(["said", "asked", "whispered"])}. "{pick(DEEDS).capitalize()}{pick("!?.")}"',
-        lambda: f"Open {pick(['main', 'index', 'Node', 'test', 'app', 'notes'])}.{pick(['js', 'py', 'txt', 'com', 'org', 'net', 'html'])} {pick(['now', 'first', 'again', 'and read it'])}.",
-        lambda: f"{rng.randint(0, 99)}.{rng.randint(0, 99)} {pick(['percent', 'dollars', 'meters', 'points', 'seconds'])}.",
-        lambda: f"{pick(DEEDS).capitalize()}{pick([', then ', ' and ', '; ', ' - ', '... '])}{pick(DEEDS)}{pick(['.', '!', '?', '?!', '!!', '', ' -', ';', ':'])}",
-    ]
-    return {pick(templates)() for _ in range(count)}
-
-
-def long_texts(rng: random.Random, sentences: list[str], count: int) -> set[str]:
-    """One sentence of up to some 230 characters: several, joined by commas."""
-    found: set[str] = set()
-    middling = [s for s in sentences if 25 <= len(s) <= 130 and s[-1] == "."]
-    for _ in range(count):
-        text, most = pick_start(rng, middling), rng.randint(120, 230)
-        for _ in range(8):
-            more = rng.choice(middling)
-            joined = f"{text[:-1]}{rng.choice([', and ', ', ', ', but ', '; ', ' and ', ', so '])}{more[0].lower()}{more[1:]}"
-            text = joined if len(joined) <= most else text
-        found.add(text)
-    return found
-
-
-def pick_start(rng: random.Random, sentences: list[str]) -> str:
-    """A sentence to begin with."""
-    return rng.choice(sentences)
-
-
-def sentence_texts(seed: int = 11, plain: int = 40_000) -> list[str]:
-    """Texts whose sentences T3 learns from."""
-    rng = random.Random(seed)
-    examples, glosses = wordnet_sentences()
-    held_out = {normal_form(s) for s in held_out_sentences() + varied_texts()}
-    raw = examples | glosses | fortune_sentences() | template_sentences(rng, 9000)
-    sentences = sorted({s for s in map(clean, raw) if s and normal_form(s) not in held_out})
-    rng.shuffle(sentences)
-    found = sentences[:plain] + sorted(short_texts(rng, sentences, 14_000))
-    found += sorted(spelt_texts(rng, 9000)) + sorted(long_texts(rng, sentences, 5000))
-    found = [text for text in found if normal_form(text) not in held_out]
-    rng.shuffle(found)
-    return found

@@ -1,7 +1,7 @@
 """Make mini from nothing: `python -m streamtts.mini.train STAGE --minutes N`, or `all`.
 
-Stages in order: corpus, sentences, tokenizer, flow (encoder, then estimator), pitch, hift, t3, export, evaluate; these are
-`all`.
+Stages in order: corpus, sentences, tokenizer, flow (encoder, then estimator), pitch, hift, t3, export, evaluate; these
+are `all`.
 The stage adversarial goes on from hift; export takes what it left where it was run.
 Everything is kept in the work folder; training stages log losses to WORK/logs/STAGE.csv, save every two minutes and go
 on from there when started again. While a file WORK/PAUSE exists they sleep.
