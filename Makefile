@@ -32,6 +32,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/lint-imports --no-cache
 
 types: setup
 	$(BIN)/mypy

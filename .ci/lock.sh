@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Writes requirements.lock anew from pyproject.toml: one file of exact versions for every supported Python and system.
 # Only wheels are chosen, so that installing needs no compiler. Run it after a change of the dependencies, then commit.
-# Versions that the lock holds already are kept; UPGRADE=yes takes the newest of everything. The extra "ray" is left out:
-# whoever wants it installs it beside the lock (docs/server.md).
+# Versions that the lock holds already are kept; UPGRADE=yes takes the newest of everything. The extra "ray" is left out;
+# docs/server.md says how to install it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

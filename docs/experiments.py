@@ -2,8 +2,8 @@
 
 python docs/experiments.py crossfade   # 1: what an overlap-add crossfade does to a seam
 python docs/experiments.py pipeline    # 2: T3 and S3Gen in one thread and in two
-python docs/experiments.py context     # 3: how much a chunk must know
-python docs/experiments.py texts       # the default settings over fifty other texts
+python docs/experiments.py context     # 3: how much context a chunk needs
+python docs/experiments.py texts       # the default settings on fifty other texts
 python docs/experiments.py policies    # how far every policy is from full attention, in dB and in words
 python docs/experiments.py precision   # what other number formats change against float32
 """
@@ -21,8 +21,15 @@ from typing import Any
 import numpy as np
 
 import streamtts
-from streamtts import continuity, measures, pipeline, plots, precision_error, seams, tune
-from streamtts.precision import formats
+from streamtts.checkpoint.precision import formats
+from streamtts.doctor import precision_error
+from streamtts.seams import SeamReport, analyse, continuity, distance, measures, plots, timeline
+from streamtts.seams.report import SeamRow
+from streamtts.text.word_errors import word_errors
+from streamtts.tune.plots import heat_map, trade_off
+from streamtts.tune.recommend import recommend
+from streamtts.tune.report import rounds_in_words, table
+from streamtts.tune.sweep import TEXTS, grid_settings, latest, prepare, sweep
 
 SENTENCES = [
     "The words arrive while they are still being made.",
@@ -37,39 +44,36 @@ SENTENCES = [
     "No.",
 ]
 SPOKEN = "The train to the coast leaves at nine, and the next one not before noon."  # for the timelines
-TEXTS = Path(__file__).parents[1] / "tests" / "varied_texts.txt"
+VARIED_TEXTS = Path(__file__).parents[1] / "tests" / "varied_texts.txt"
 NONE: dict[str, Any] = {"policy": "none", "crossfade_ms": 0}
 FIGURES = Path(__file__).parent / "figures"
-DISTANCE = "log-mel distance to one-shot (dB)"
 
 
 def compare(
     model: Any, variants: dict[str, dict[str, Any]], sentences: list[str]
-) -> dict[str, list[tuple[Any, Any, seams.SeamReport]]]:
+) -> dict[str, list[tuple[Any, Any, SeamReport]]]:
     """Every sentence decoded by every variant, against one-shot of the same tokens: (utterance, one-shot, report)."""
     made: dict[str, list[Any]] = {name: [] for name in variants}
     for seed, text in enumerate(sentences):
-        base = streamtts.Settings(seed=seed, watermark=False)  # compare decodings, not marks
+        base = streamtts.Settings(seed=seed, watermark=False)  # compare decodings without watermarks
         tokens = streamtts.stream(model, text, settings=base).collect().tokens
         whole = streamtts.synthesize(model, tokens=tokens, settings=base)
         for name, changes in variants.items():
             u = streamtts.redecode(model, tokens, settings=base.replace(**changes)).collect()
-            made[name].append((u, whole, seams.analyse(u.samples, u.seams, reference=whole.samples)))
+            made[name].append((u, whole, analyse(u.samples, u.seams, reference=whole.samples)))
     return made
 
 
 def print_table(made: dict[str, list[Any]]) -> None:
-    """One line per variant, in Markdown. An utterance of one chunk has no seam to judge and is left out."""
-    print(
-        "| decoding | seams | outside the controls | audible | null test, median (dB) | log-mel distance, mean (dB) |"
-    )
+    """One line per variant, in Markdown. Utterances of one chunk have no seam and are left out."""
+    print("| decoding | seams | outliers | audible | null test, median (dB) | log-mel distance, mean (dB) |")
     print("|---|---|---|---|---|---|")
     for name, rows in made.items():
         reports = [r for _, _, r in rows if r.rows]
-        outside, audible = (sum(getattr(r, key) for r in reports) for key in ("n_outside", "n_audible"))
+        outliers, audible = (sum(getattr(r, key) for r in reports) for key in ("n_outside", "n_audible"))
         null = statistics.median(r.null_test_db for r in reports)
-        distance = statistics.fmean(r.log_mel_db for r in reports)
-        print(f"| {name} | {sum(len(r.rows) for r in reports)} | {outside} | {audible} | {null:.1f} | {distance:.2f} |")
+        mel = statistics.fmean(r.log_mel_db for r in reports)
+        print(f"| {name} | {sum(len(r.rows) for r in reports)} | {outliers} | {audible} | {null:.1f} | {mel:.2f} |")
 
 
 def save(options: argparse.Namespace, name: str, figure: Any) -> None:
@@ -96,29 +100,29 @@ def crossfade(model: Any, options: argparse.Namespace) -> None:
 
 
 def parallel(model: Any, options: argparse.Namespace) -> None:
-    """Experiment 2: times over three texts in turn, then one sentence's timelines and what each stage of it cost."""
-    spoken = tune.prepare(model, tune.TEXTS, streamtts.Settings())
-    grid = tune.grid_settings({"policy": ("window", "cached"), "parallel": (False, True)}, streamtts.Settings())
-    print("| policy | | first audio (ms) | RTF | the player waited (ms) |\n|---|---|---|---|---|")
-    for trial in tune.latest(tune.sweep(model, spoken, grid, rounds=options.rounds)):
-        how = "two threads" if trial.settings.parallel else "serial"
-        waited = "-" if trial.worst_shortfall_ms is None else f"{trial.worst_shortfall_ms:.0f}"
-        print(f"| `{trial.settings.policy}` | {how} | {trial.ttfa_ms:.0f} | {trial.rtf:.2f} | {waited} |")
-    print(f"\n{len(spoken)} texts; times are {tune.rounds_in_words(options.rounds)}.")
+    """Experiment 2: times of three texts, then the timelines of one sentence and the costs of its stages."""
+    spoken = prepare(model, TEXTS, streamtts.Settings())
+    grid = grid_settings({"policy": ("window", "cached"), "parallel": (False, True)}, streamtts.Settings())
+    print("| policy | threads | first audio (ms) | RTF | underruns (ms) |\n|---|---|---|---|---|")
+    for trial in latest(sweep(model, spoken, grid, rounds=options.rounds)):
+        threads = 2 if trial.settings.parallel else 1
+        underruns = "-" if trial.worst_shortfall_ms is None else f"{trial.worst_shortfall_ms:.0f}"
+        print(f"| `{trial.settings.policy}` | {threads} | {trial.ttfa_ms:.0f} | {trial.rtf:.2f} | {underruns} |")
+    print(f"\n{len(spoken)} texts; times are {rounds_in_words(options.rounds)}.")
     runs, made = {}, {}
     for name, flag in (("serial", False), ("parallel", True)):
         made[name] = list(streamtts.stream(model, SPOKEN, settings=streamtts.Settings(parallel=flag)))
-        runs[name] = pipeline.measured(made[name], parallel=flag)
+        runs[name] = timeline.measured(made[name], parallel=flag)
     end = max(continuity.playback(run.chunk_times).ends_ms for run in runs.values())
     for name, run in runs.items():
         save(options, f"timeline_{name}", plots.timeline(run, title=name, until_ms=end))
     settings = streamtts.Settings()
     lag = model.vocoder_lag_tokens
-    costs = pipeline.fit_costs(made["serial"], settings, lag)
-    print("costs in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in vars(costs).items()))
+    costs = timeline.fit_costs(made["serial"], settings, lag)
+    print("Costs in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in vars(costs).items()))
     for buffer_ms in (0, 200):
-        growth = pipeline.largest_growth(costs, settings, 250, lag_tokens=lag, allowed_ms=buffer_ms)
-        print(f"largest growth over 10 s with a player buffer of {buffer_ms} ms: {growth}")
+        growth = timeline.largest_growth(costs, settings, 250, lag_tokens=lag, allowed_ms=buffer_ms)
+        print(f"Largest chunk_growth without underruns in 10 s, with a player buffer of {buffer_ms} ms: {growth}")
 
 
 def context(model: Any, options: argparse.Namespace) -> None:
@@ -130,30 +134,14 @@ def context(model: Any, options: argparse.Namespace) -> None:
     variants["`cached`"] = {"policy": "cached"}
     print_table(compare(model, variants, SENTENCES[: options.sentences]))
     grid = {"left_context_tokens": (0, 10, 25, 50), "lookahead_tokens": (0, 3, 10)}
-    spoken = tune.prepare(model, tune.TEXTS, streamtts.Settings())
-    settings = tune.grid_settings(grid, streamtts.Settings())
-    trials = tune.latest(tune.sweep(model, spoken, settings, rounds=options.rounds))
-    best, why = tune.recommend(trials)
-    print(f"{tune.table(trials)}\ntimes: {tune.rounds_in_words(options.rounds)}")
-    print(f"recommended: {best.label if best else 'nothing'} ({why})")
-    save(
-        options,
-        "trade_off",
-        plots.trade_off(tune.options_of(trials), quality_label=DISTANCE, chosen=best.label if best else None),
-    )
-    values = [
-        [t.log_mel_db for t in trials if t.settings.lookahead_tokens == ahead] for ahead in grid["lookahead_tokens"]
-    ]
-    rows, columns = (list(map(str, grid[name])) for name in ("lookahead_tokens", "left_context_tokens"))
-    figure = plots.heat_map(
-        values,
-        rows,
-        columns,
-        row_label="lookahead (tokens)",
-        column_label="left context (tokens of 40 ms)",
-        value_label=f"{DISTANCE}, lower is better",
-    )
-    save(options, "context_heat", figure)
+    spoken = prepare(model, TEXTS, streamtts.Settings())
+    settings = grid_settings(grid, streamtts.Settings())
+    trials = latest(sweep(model, spoken, settings, rounds=options.rounds))
+    best, why = recommend(trials)
+    print(f"{table(trials)}\nTimes are {rounds_in_words(options.rounds)}.")
+    print(f"Recommended: {best.label if best else 'no setting'} ({why}).")
+    save(options, "trade_off", trade_off(trials, chosen=best.label if best else None))
+    save(options, "context_heat", heat_map(trials))
 
 
 FULL = "full attention, in one pass"
@@ -174,14 +162,14 @@ class Apart:
 
     Attributes:
         decoding: A name of ``POLICIES``, or ``FULL`` for the reference itself.
-        text: What was to be said.
+        text: The sentence.
         null_db: Null test.
         log_mel_db: Log-mel distance.
         heard: Words that Whisper tiny.en heard.
-        wrong: Words of the text that it missed, added or misheard.
+        wrong: Words that it missed, added or misheard, against the text.
         words: Words of the text.
-        unlike: Words that it heard otherwise than in the reference.
-        reference_words: Words that it heard there.
+        unlike: Words that it missed, added or misheard, against what it heard in the reference.
+        reference_words: Words that it heard in the reference.
     """
 
     decoding: str
@@ -197,7 +185,7 @@ class Apart:
 
 def measure_policies(model: Any, sentences: list[str]) -> list[Apart]:
     """Every sentence, spoken once by T3 and decoded by every policy."""
-    from streamtts.mini.evaluate import Ears, word_errors
+    from streamtts.mini.evaluate import Ears
 
     ears, made = Ears(), []
     for seed, text in enumerate(sentences):
@@ -211,16 +199,18 @@ def measure_policies(model: Any, sentences: list[str]) -> list[Apart]:
         }
         for name, samples in audio.items():
             heard = reference if name == FULL else ears.words(samples)
-            null, distance = measures.null_test_db(samples, whole), measures.log_mel_distance(samples, whole)
-            errors = *word_errors(text, heard), *word_errors(reference, heard)
-            made.append(Apart(name, text, null, distance, heard, *errors))
+            null, mel = distance.null_test_db(samples, whole), distance.log_mel_distance(samples, whole)
+            wrong, unlike = word_errors(text, heard), word_errors(reference, heard)
+            errors = wrong.errors, wrong.words, unlike.errors, unlike.words
+            made.append(Apart(name, text, null, mel, heard, *errors))
     return made
 
 
 def print_policies(made: list[Apart]) -> None:
-    """One line per policy, in Markdown. Worst is the sentence that is farthest from full attention."""
+    """One line per policy, in Markdown. The maximum is that of the sentence farthest from full attention."""
     print(
-        "| decoding | null test, median (dB) | worst | log-mel distance, median (dB) | worst | words wrong | unlike * |"
+        "| decoding | null test, median (dB) | maximum | log-mel distance, median (dB) | maximum | word errors "
+        "| word errors against full attention * |"
     )
     print("|---|---|---|---|---|---|---|")
     for name in (FULL, *POLICIES):
@@ -236,7 +226,7 @@ def print_policies(made: list[Apart]) -> None:
         print(f"| {name} | {' | '.join(figures)} | {wrong:.1f} % | {unlike:.1f} % |")
     sentences, words = len(made) // (1 + len(POLICIES)), sum(row.words for row in made if row.decoding == FULL)
     print(
-        f"\n{sentences} sentences, {words} words. * Words that Whisper hears otherwise than in the first line's audio."
+        f"\n{sentences} sentences, {words} words. * Word errors against what Whisper hears in the first line's audio."
     )
 
 
@@ -268,27 +258,27 @@ def precision(model: Any, options: argparse.Namespace) -> None:
 
 
 def texts(model: Any, options: argparse.Namespace) -> None:
-    """The default settings over the fifty committed texts, and as many chunks decoded apart: what a join's step is."""
-    print("| | seams | outside the controls | audible | jump / RMS over 0.1 | largest |")
+    """The default settings on the fifty texts, and chunks decoded apart, with the steps at their seams."""
+    print("| decoding | seams | outliers | audible | jump / RMS over 0.1 | largest |")
     print("|---|---|---|---|---|---|")
-    sentences = TEXTS.read_text().splitlines()[: options.sentences]
+    sentences = VARIED_TEXTS.read_text().splitlines()[: options.sentences]
     anywhere: list[Any] = []
     for name, changes in {"`window`, the default": {}, "`none`, end to end": NONE}.items():
-        rows: list[seams.SeamRow] = []
+        rows: list[SeamRow] = []
         for seed, text in enumerate(sentences):
             settings = streamtts.Settings(seed=seed, watermark=False, **changes)
             u = streamtts.stream(model, text, settings=settings).collect()
             whole = streamtts.synthesize(model, tokens=u.tokens, settings=settings).samples
-            rows += seams.analyse(u.samples, u.seams, reference=whole).rows
+            rows += analyse(u.samples, u.seams, reference=whole).rows
             points = np.random.default_rng(seed).integers(1, len(whole), 1000)
             anywhere += [] if changes else list(measures.jump_over_rms(whole.astype(np.float64), points))
-        outside, audible = sum(bool(row.outside) for row in rows), sum(bool(row.audible) for row in rows)
+        outliers, audible = sum(bool(row.outside) for row in rows), sum(bool(row.audible) for row in rows)
         jumps = [row.values["jump_over_rms"] or 0.0 for row in rows]
         over = statistics.fmean(jump > 0.1 for jump in jumps)
-        print(f"| {name} | {len(rows)} | {outside} | {audible} | {over:.0%} | {max(jumps):.2f} |")
+        print(f"| {name} | {len(rows)} | {outliers} | {audible} | {over:.0%} | {max(jumps):.2f} |")
     usual = np.mean(np.array(anywhere) > 0.1)
-    print(f"| one-shot, anywhere | - | - | - | {usual:.0%} | {np.nanmax(anywhere):.2f} |")
-    print(f"\n{len(sentences)} texts, those of one chunk without a seam; one-shot at 1,000 random points of each.")
+    print(f"| one-shot, random points | - | - | - | {usual:.0%} | {np.nanmax(anywhere):.2f} |")
+    print(f"\n{len(sentences)} texts; those of one chunk have no seam. One-shot: 1,000 random points of each text.")
 
 
 EXPERIMENTS: dict[str, Callable[[Any, argparse.Namespace], None]] = {
@@ -310,13 +300,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--sentences",
         type=int,
         metavar="N",
-        help="only the first N (default all, of policies and precision 30; not of pipeline)",
+        help="use only the first N sentences (default: all; 30 for policies and precision; not for pipeline)",
     )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of what is timed (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of what is timed (default 5)")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="of policies, precision: write every sentence's figures there"
+        "--json", type=Path, metavar="FILE", help="for policies and precision: write the figures of every sentence here"
     )
-    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="DIR", help="where figures go (docs/figures)")
+    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="DIR", help="where figures are written")
     options = parser.parse_args(arguments)
     EXPERIMENTS[options.experiment](streamtts.load(options.model), options)
 

@@ -1,6 +1,6 @@
-"""streamtts: hear and fix streaming text-to-speech with Chatterbox Turbo.
+"""Streaming text-to-speech with Chatterbox Turbo: ``load`` a checkpoint, ``stream`` a text, ``serve`` over WebSocket.
 
-Names are imported when first used, so that ``import streamtts`` itself takes no time.
+Each name is imported at its first use, so that ``import streamtts`` takes under 50 ms.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import CheckpointError, ModelFailed, StreamTTSError
     from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize, warm_up
-    from .limits import Limits
     from .loader import Model, load
-    from .server import serve
+    from .server.server import serve
     from .settings import SAMPLE_RATE, Settings
+    from .wire.limits import Limits
 
 _HOME = {
     "errors": ["CheckpointError", "ModelFailed", "StreamTTSError"],
     "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize", "warm_up"],
-    "limits": ["Limits"],
+    "wire.limits": ["Limits"],
     "loader": ["Model", "load"],
-    "server": ["serve"],
+    "server.server": ["serve"],
     "settings": ["SAMPLE_RATE", "Settings"],
 }
 

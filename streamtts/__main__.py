@@ -1,26 +1,27 @@
-"""The command line: ``streamtts say | serve | voices | doctor | bench | tune``. The work is in the modules."""
+"""The command line: ``streamtts say | serve | voices | doctor | bench | tune``. The work is done in the rooms."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import dataclasses
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from .checkpoint.precision import add_precision_option
 from .errors import StreamTTSError
-from .model_arguments import add_precision
 from .settings import Settings
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
-# Subcommands with a parser of their own: module, what it does. Listed where the module is installed.
+# Subcommands with a parser of their own: module, help.
 OWN_PARSERS = {
-    "doctor": "what is installed, which checkpoints are at hand, what to do about what is missing",
-    "bench": "first audio, speed and stages, measured",
-    "tune": "sweep the settings; write the best as a preset, and a report",
+    "doctor": (".doctor.examine", "check the installation and the checkpoints; try a checkpoint out"),
+    "bench": (".bench.command", "measure time to first audio, speed and memory"),
+    "tune": (".tune.command", "try many settings; save the best as a preset and write a report"),
 }
 
 
@@ -31,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 for success, 1 for a fault that was reported, 2 for wrong arguments, 130 for Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    command = given[0] if given else None
     try:
-        if given and given[0] in _own_parsers():
-            own: Callable[[Sequence[str]], int] = import_module(f".{given[0]}", __package__).main
+        if command in OWN_PARSERS:
+            own: Callable[[Sequence[str]], int] = import_module(OWN_PARSERS[command][0], __package__).main
             return own(given[1:])
-        options = _parser().parse_args(given)
+        options = _parser(command).parse_args(given)
         return int(options.run(options))
     except StreamTTSError as fault:
         print(f"streamtts: {fault.message} [{fault.code}]", file=sys.stderr)
@@ -45,54 +47,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _own_parsers() -> dict[str, str]:
-    return {name: does for name, does in OWN_PARSERS.items() if find_spec(f"{__package__}.{name}") is not None}
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser of the command line; only the given command's own arguments are in it, so that it starts at once."""
     parser = argparse.ArgumentParser(
-        prog="streamtts", description="Streaming speech from Chatterbox Turbo: hear it while it is being made."
+        prog="streamtts",
+        description="Streaming text-to-speech with Chatterbox Turbo: hear speech while it is generated.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    raw = argparse.RawDescriptionHelpFormatter
-    _add_say(commands.add_parser("say", help="speak a text and show what it cost", formatter_class=raw))
-    _add_serve(commands.add_parser("serve", help="run the WebSocket server"))
-    _add_voices(commands.add_parser("voices", help="list, add or remove voices"))
-    for name, does in _own_parsers().items():
-        commands.add_parser(name, help=does, add_help=False)  # dispatched in main
+    for name, does, add_arguments in (
+        ("say", "speak a text and print the timings", _add_say),
+        ("serve", "run the WebSocket server", _add_serve),
+        ("voices", "list, add or remove voices", _add_voices),
+    ):
+        subparser = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        if name == command:
+            add_arguments(subparser)
+    for name, (_, does) in OWN_PARSERS.items():
+        commands.add_parser(name, help=does)
     return parser
 
 
-def _add_connection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", help="the server; without it the one on this machine, or one started for this command")
-    parser.add_argument("--token", help="the server's token")
-    parser.add_argument(
-        "--model", help="checkpoint of a server started for this command: mini (default), turbo, nano or a folder"
-    )
-    add_precision(parser, default=None)
+# ---------------------------------------------------------------- say
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
-    from . import say
-
-    parser.add_argument("text", help="what to say; - reads it from standard input")
-    parser.add_argument("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
-    parser.add_argument("--simple", action="store_true", help="synthesise everything first, then send it")
-    parser.add_argument("--chunk-ms", type=float, metavar="MS", help="with --simple: length of a frame")
-    parser.add_argument("--out", metavar="FILE", help="write a WAV file; - writes it to standard output")
-    parser.add_argument("--play", action="store_true", help="play it while it arrives")
-    parser.add_argument("--voice", default="default")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--preset", metavar="NAME", help="settings kept by `streamtts tune`, or a TOML file")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, listed below")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _settings_list()
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
-    _add_connection(parser)
-    parser.set_defaults(run=lambda options: say.run(_with_preset(options)))
+    add = parser.add_argument
+    add("text", help="the text to speak; - reads it from standard input")
+    add("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
+    add("--simple", action="store_true", help="generate all audio first, then send it")
+    add("--chunk-ms", type=float, metavar="MS", help="with --simple: length of a frame")
+    add("--out", metavar="FILE", help="write a WAV file; - writes it to standard output")
+    add("--play", action="store_true", help="play the audio while it arrives")
+    add("--voice", default="default", metavar="NAME", help="one of `streamtts voices`")
+    add("--seed", type=int, metavar="N", help="random seed; the same seed gives the same audio")
+    add("--preset", metavar="NAME", help="settings saved by `streamtts tune`, or a TOML file")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, listed below; repeat for more")
+    add("--quiet", action="store_true", help="print no progress and no timings")
+    add("--url", help="address of the server; without it the one on this machine, or one started for this command")
+    add("--token", help="the server's token")
+    add("--model", help="start a server with this checkpoint: mini (default), turbo, nano, a repository or a folder")
+    add_precision_option(parser, default=None)
+    parser.set_defaults(run=_say)
 
 
 def _settings_list() -> str:
-    """Every setting on a line: name, default, range, what it does."""
+    """Every setting: name, default, range, and below it what it does."""
     lines = ["settings:"]
     for f in dataclasses.fields(Settings):
         meta = f.metadata
@@ -104,33 +105,52 @@ def _settings_list() -> str:
     return "\n".join(lines)
 
 
-def _with_preset(options: argparse.Namespace) -> argparse.Namespace:
-    """The preset's settings before those given by hand, which come later and so win."""
-    if options.preset is not None:
-        import json
+def _say(options: argparse.Namespace) -> int:
+    from .client import say
 
-        from .presets import load_preset
+    return say.run(options, _server_for(options))
 
-        settings = {name: value for name, value in load_preset(options.preset).as_dict().items() if value is not None}
-        options.set = [*(f"{name}={json.dumps(value)}" for name, value in settings.items()), *options.set]
-    return options
+
+@contextlib.contextmanager
+def _server_for(options: argparse.Namespace) -> Iterator[str]:
+    """The server to use: ``--url``, else the one running on this machine, else one started for this command."""
+    from .client.transport import DEFAULT_URL, runs_here
+
+    if options.url:
+        yield options.url
+        return
+    if options.model is None and options.precision is None and runs_here():
+        yield DEFAULT_URL
+        return
+    from .server.server import serve
+
+    print("no server runs here: starting one for this command", file=sys.stderr)
+    server = serve(options.model, port=0, precision=options.precision or "auto", token=options.token)
+    try:
+        yield server.url
+    finally:
+        server.stop(deadline_s=0)
+
+
+# ---------------------------------------------------------------- voices
 
 
 def _add_voices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("list", "add", "remove"), default="list")
-    parser.add_argument("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
-    parser.add_argument("--name", help="with add: what to call the voice; without it, as the file is called")
-    parser.add_argument("--replace", action="store_true", help="with add: overwrite a voice of that name")
-    parser.add_argument("--json", action="store_true", help="with list: as one JSON list")
-    parser.add_argument("--url", help="with list: of this server; without it of the one on this machine, if one runs")
-    parser.add_argument("--token", help="the server's token")
-    parser.add_argument("--model", help="with list: of this checkpoint and the folder of clips; no server is asked")
+    add, actions = parser.add_argument, ("list", "add", "remove")
+    add("action", nargs="?", choices=actions, default="list", help="list (default), add or remove")
+    add("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
+    add("--name", help="add: name of the voice; without it the file's name")
+    add("--replace", action="store_true", help="add: overwrite a voice of that name")
+    add("--json", action="store_true", help="list: print one JSON list")
+    add("--url", help="list: ask this server; without it the one on this machine, if one runs")
+    add("--token", help="list: the server's token")
+    add("--model", help="list: voices of this checkpoint and the folder of clips, without a server")
     parser.set_defaults(run=_voices)
 
 
 def _voices(options: argparse.Namespace) -> int:
     """List voices, or change the folder of clips."""
-    from .clips import VoiceFolder, read_clip, voices_folder
+    from .voice.clips import VoiceFolder, read_clip, voices_folder
 
     if options.action == "list":
         return _list_voices(options)
@@ -149,12 +169,11 @@ def _voices(options: argparse.Namespace) -> int:
 
 
 def _list_voices(options: argparse.Namespace) -> int:
-    """The voices of the server at hand, or of a checkpoint; what this machine knows of them is shown beside them."""
-    from . import voice_list
-    from .client import DEFAULT_URL, get_json
-    from .clips import VoiceFolder, voices_folder
-    from .routes import is_loopback
-    from .say import runs_here
+    """Print the voices of a server or a checkpoint, with what this machine knows of them."""
+    from .client.transport import DEFAULT_URL, get_json, runs_here
+    from .voice import voice_list
+    from .voice.clips import VoiceFolder, voices_folder
+    from .wire.addresses import is_loopback
 
     checkpoint, names, folder = options.model, None, VoiceFolder(voices_folder())
     url = options.url or (DEFAULT_URL if options.model is None and runs_here() else None)
@@ -167,42 +186,88 @@ def _list_voices(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    from .protocol import DEFAULT_PORT
+# ---------------------------------------------------------------- serve
 
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind; any but loopback needs --token")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 takes a free one")
-    parser.add_argument("--token", help="asked of every client")
-    parser.add_argument("--origin", action="append", default=[], metavar="URL", help="a web page allowed to connect")
-    parser.add_argument("--model", help="mini (default), turbo, nano, a repository or a folder")
-    add_precision(parser)
-    parser.add_argument(
-        "--preset", metavar="NAME", help="settings where a request names none: kept by `streamtts tune`, or a TOML file"
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    from .wire.addresses import DEFAULT_PORT
+    from .wire.limits import Limits
+
+    add, limits = parser.add_argument, Limits()
+    add("--host", default="127.0.0.1", help="address to listen on; any but loopback needs --token")
+    add("--port", type=int, default=DEFAULT_PORT, help="default %(default)s; 0 takes a free one")
+    add("--token", help="the token that every client must send")
+    add("--origin", action="append", default=[], metavar="URL", help="a web page that may connect; repeat for more")
+    add("--model", help="mini (default), turbo, nano, a repository or a folder")
+    add_precision_option(parser)
+    add(
+        "--preset",
+        metavar="NAME",
+        help="settings for requests that name none: saved by `streamtts tune`, or a TOML file",
     )
-    parser.add_argument("--places", type=int, default=1, metavar="N", help="syntheses at once (default 1)")
-    parser.add_argument("--queue", type=int, default=8, metavar="N", help="requests that may wait (default 8)")
-    parser.add_argument("--pace", type=float, metavar="S", help="send audio at most this far ahead of playback")
-    parser.add_argument("--openai-port", type=int, metavar="PORT", help="also speak OpenAI's /v1/audio/speech there")
-    parser.add_argument("--log-json", action="store_true", help="log lines as JSON")
-    parser.add_argument("--log-text", action="store_true", help="log what clients want to have said")
+    add("--places", type=int, default=limits.places, metavar="N", help="texts spoken at once (default %(default)s)")
+    add(
+        "--queue",
+        type=int,
+        default=limits.queue_length,
+        metavar="N",
+        help="requests that may wait (default %(default)s)",
+    )
+    add("--pace", type=float, metavar="S", help="send audio at most S seconds ahead of playback")
+    add("--openai-port", type=int, metavar="PORT", help="serve OpenAI's /v1/audio/speech on this port")
+    add("--log-json", action="store_true", help="log lines as JSON")
+    add("--log-text", action="store_true", help="log the texts that clients send")
     parser.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     import logging
-    import signal
-    import threading
 
-    from .limits import Limits
-    from .presets import load_preset
-    from .server import serve
-    from .telemetry import JsonLines, logging_to
+    from .server.server import serve
+    from .server.telemetry import JsonLines, logging_to
+    from .tune.presets import load_preset
+    from .wire.limits import Limits
 
-    settings = load_preset(options.preset) if options.preset is not None else None  # its faults before any loading
+    settings = load_preset(options.preset) if options.preset is not None else None  # a fault is reported before loading
+    limits = Limits(places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace)
     _few_arenas()
     lines = logging.StreamHandler()
     lines.setFormatter(JsonLines() if options.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    with contextlib.ExitStack() as running:
+        stop, received = running.enter_context(_stop_signals())
+        running.enter_context(logging_to(lines))
+        server = running.enter_context(
+            serve(
+                options.model,
+                options.host,
+                options.port,
+                precision=options.precision,
+                token=options.token,
+                origins=options.origin,
+                limits=limits,
+                settings=settings,
+                log_text=options.log_text,
+            )
+        )
+        if options.openai_port is not None:
+            from .server.openai_api import OpenAIHandle
+
+            openai = OpenAIHandle(server.url, options.host, options.openai_port, token=options.token)
+            running.enter_context(openai)
+            print(f"OpenAI's API: base URL {openai.url}", flush=True)
+        print(f"{server.url} is ready; Ctrl-C stops it", flush=True)
+        while not stop.wait(0.5) and not server.wait(0):
+            pass
+        failed = server.state == "failed"
+    if failed:
+        return 1
+    return INTERRUPTED if signal.SIGINT in received else 0
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that Ctrl-C and SIGTERM set, and the numbers of the signals received so far."""
     stop = threading.Event()
     received: list[int] = []
 
@@ -212,38 +277,10 @@ def _serve(options: argparse.Namespace) -> int:
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        limits = Limits(places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace)
-        with contextlib.ExitStack() as running:
-            running.enter_context(logging_to(lines))
-            server = running.enter_context(
-                serve(
-                    options.model,
-                    options.host,
-                    options.port,
-                    precision=options.precision,
-                    token=options.token,
-                    origins=options.origin,
-                    limits=limits,
-                    settings=settings,
-                    log_text=options.log_text,
-                )
-            )
-            if options.openai_port is not None:
-                from .openai_api import OpenAIHandle
-
-                adapter = OpenAIHandle(server.url, options.host, options.openai_port, token=options.token)
-                running.enter_context(adapter)
-                print(f"OpenAI's API: base URL {adapter.url}", flush=True)
-            print(f"{server.url} is ready; Ctrl-C stops it", flush=True)
-            while not stop.wait(0.5) and not server.wait(0):
-                pass
-            failed = server.state == "failed"
+        yield stop, received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if failed:
-        return 1
-    return INTERRUPTED if signal.SIGINT in received else 0
 
 
 def _few_arenas() -> None:

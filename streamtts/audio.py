@@ -1,4 +1,4 @@
-"""Samples in and out: PCM, WAV, and the gain curves of an overlap-add crossfade."""
+"""Audio samples: conversion to PCM and WAV, and the gain curves of a crossfade."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def write_wav(path: str | PathLike[str], samples: Samples, sample_rate: int = SA
 
 
 def crossfade_gains(n: int, shape: CrossfadeShape) -> tuple[Samples, Samples]:
-    """Fade-out and fade-in gains (n,) for blending two renderings of the same time span.
+    """Fade-out and fade-in gains, float32 (n,) each, to blend two versions of the same time span.
 
-    ``linear`` and ``hann`` add up to 1 at every sample (right for renderings that are alike); ``equal_power`` keeps
-    the sum of the squares at 1 (right for renderings that are unrelated).
+    ``linear`` and ``hann`` add up to 1 at every sample, which suits versions that are alike. With ``equal_power`` the
+    squares add up to 1, which suits unrelated versions.
     """
     t = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
     if shape == "linear":

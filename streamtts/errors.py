@@ -1,4 +1,4 @@
-"""The one error family of the package: every fault has a stable code, used on the wire and in the notebook alike."""
+"""The package's errors. Each has a stable code, the same in Python, in notebooks and on the wire."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 class StreamTTSError(Exception):
-    """A fault with a code that programs can act on and a message that people can.
+    """An error with a code for programs and a message for people.
 
     Args:
         code: One of the wire protocol's codes (``bad_value``, ``text_empty``, ``voice_unknown``, ...).
         message: What was given, what is allowed, what to do.
-        field: The setting or message field at fault, if one is.
-        allowed: What that field may hold: a range as text, or the list of choices.
+        field: The setting or message field that is wrong, if there is one.
+        allowed: Allowed values of that field: a range as text, or a list of choices.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CheckpointError(StreamTTSError):
 
 
 class ModelFailed(StreamTTSError):
-    """A stage of synthesis raised (code ``model_failed``); audio already handed out stays valid."""
+    """A stage of synthesis raised an exception (code ``model_failed``). Audio yielded before it stays valid."""
 
     def __init__(self, stage: str, cause: BaseException) -> None:
         super().__init__("model_failed", f"{stage} failed: {type(cause).__name__}: {cause}")

@@ -1,10 +1,8 @@
-"""The chunked generator: text in, audio chunks out, with statistics; serial or with T3 and S3Gen in two threads."""
+"""Text in, audio chunks and statistics out: what a notebook calls to speak. T3 may run in a thread of its own."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -15,42 +13,36 @@ import numpy as np
 import torch
 
 from .audio import Samples
-from .decoder import STAGES, Decoder
-from .errors import ModelFailed, StreamTTSError
-from .limits import Limits
+from .chunks.decoder import STAGES, Decoder
+from .chunks.pace import Costs
+from .chunks.playback import PlaybackMeter
+from .chunks.schedule import Prebuffer
+from .errors import StreamTTSError
 from .loader import Model
-from .pace import Costs
-from .pauses import as_speech, insert_pauses, is_pause, pause_tokens, silence
-from .playback import PlaybackMeter
-from .schedule import Prebuffer
-from .settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from .t3 import START, speech_tokens
-from .tail import TailGuard
-from .text import Pause, Piece, script, text_ids
-from .voices import DEFAULT_VOICE, Voice
+from .settings import MAX_TEXT_CHARS, SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .t3.pauses import as_speech, is_pause, silence
+from .t3.step import START
+from .t3.token_source import Batch, TokenSource, run_ahead, text_source
+from .voice.conditionals import DEFAULT_VOICE, Voice
 
 logger = logging.getLogger(__name__)
 
-_QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
-_TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
 _WARM_UP_TOKENS = 60
-_Batch = tuple[list[int], bool, float]  # tokens, whether they are the last, T3's milliseconds so far
-TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
 
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """A piece of the stream; chunks tile the utterance.
+    """One piece of audio. The chunks of an utterance follow each other without gap or overlap.
 
     Attributes:
         samples: float32 (n,) in [-1, 1], 24 kHz mono.
         index: 0, 1, ...
         sample_offset: Absolute position of ``samples[0]``.
-        tokens: Range (start, stop) of the speech tokens heard in it; n = 960 * (stop - start).
-        seams: Absolute sample positions in it at which one decoder pass took over from another.
-        stage_ms: Time spent in ``t3``, ``s3gen``, ``hift`` and ``watermark`` since the chunk before.
+        tokens: Range (start, stop) of the speech tokens in it; n = 960 * (stop - start).
+        seams: Absolute sample positions in it where one decoder pass took over from another.
+        stage_ms: Time spent in ``t3``, ``s3gen``, ``hift`` and ``watermark`` since the previous chunk.
         elapsed_ms: From the start of the iteration until this chunk was ready.
-        is_last: Nothing follows.
+        is_last: Whether the utterance ends with it.
     """
 
     samples: Samples
@@ -77,24 +69,24 @@ class StreamStats:
     chunks: int = 0
     samples: int = 0
     audio_ms: float = 0.0
-    ttfa_ms: float | None = None  # None until the first chunk: unmeasured never reads as fast
+    ttfa_ms: float | None = None  # None until the first chunk, so that "not measured" never looks fast
     total_ms: float = 0.0
     rtf: float | None = None
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("t3", *STAGES), 0.0))
-    max_underrun_ms: float | None = None  # largest shortfall of a player that starts at the first chunk; needs a second
+    max_underrun_ms: float | None = None  # longest gap if playback starts at the first chunk; None for one chunk
     watermarked: bool = False
-    tail_dropped_tokens: int = 0  # said after the last word and dropped by the tail guard
+    tail_dropped_tokens: int = 0  # dropped by the tail guard: noise after the last word
     precision: str = "fp32"  # number format of the model's large weights
 
     def __post_init__(self) -> None:
-        self._heard = PlaybackMeter()
+        self._playback = PlaybackMeter()
 
     def add(self, chunk: AudioChunk) -> None:
-        """Account for one chunk."""
-        heard = self._heard
-        heard.frame(chunk.elapsed_ms, len(chunk.samples))
-        self.chunks, self.samples, self.audio_ms = heard.frames, heard.samples, heard.audio_ms
-        self.ttfa_ms, self.max_underrun_ms = heard.first_ms, heard.max_underrun_ms
+        """Add one chunk to the figures."""
+        playback = self._playback
+        playback.frame(chunk.elapsed_ms, len(chunk.samples))
+        self.chunks, self.samples, self.audio_ms = playback.frames, playback.samples, playback.audio_ms
+        self.ttfa_ms, self.max_underrun_ms = playback.first_ms, playback.max_underrun_ms
         self.tokens = chunk.tokens[1]
         self.total_ms = chunk.elapsed_ms
         self.rtf = self.total_ms / self.audio_ms
@@ -117,11 +109,13 @@ class Utterance:
 
 
 class Stream:
-    """An utterance as it is made: iterate once over its :class:`AudioChunk` s.
+    """An utterance that is being made: iterate once over its :class:`AudioChunk` objects.
 
-    ``cancel()`` may be called from any thread; the iteration then ends within one token's or one chunk's work and no
-    chunk follows. ``tokens`` and ``stats`` grow with the iteration and stay afterwards. ``threads``, PyTorch's for each
-    stage, may be changed until the first chunk is asked for.
+    Attributes:
+        settings: As given.
+        tokens: Speech tokens so far; complete when the iteration has ended.
+        stats: Figures so far.
+        threads: PyTorch threads per stage; may be changed until the first chunk is asked for.
     """
 
     def __init__(
@@ -129,7 +123,7 @@ class Stream:
         model: Model,
         voice: Voice,
         settings: Settings,
-        source: _TokenSource,
+        source: TokenSource,
         one_shot: bool,
         costs: Costs | None = None,
     ) -> None:
@@ -146,7 +140,7 @@ class Stream:
         )
         self.threads = model.threads
         self._source, self._cancel = source, threading.Event()
-        self._asked = threading.Event()  # unset while paused
+        self._wanted = threading.Event()  # unset while paused
         self._silence_token = model.architecture.silence_token
         self._model, self._held = model, list[AudioChunk]()
         self._prebuffer = Prebuffer(source.expected_tokens, model.rtf) if settings.prebuffer else None
@@ -159,36 +153,29 @@ class Stream:
         return self._cancel.is_set()
 
     def cancel(self) -> None:
-        """Stop generating; what was yielded stays valid."""
+        """Stop generating, from any thread: after the token or chunk in work, the iteration ends with no more chunk."""
         self._cancel.set()
 
     def pause(self) -> None:
-        """Between two chunks: let T3, which runs ahead in its own thread, rest until the next chunk is asked for."""
-        self._asked.clear()
+        """Between two chunks: stop T3, which runs ahead in its own thread, until the next chunk is asked for."""
+        self._wanted.clear()
 
     def __iter__(self) -> Iterator[AudioChunk]:
         return self._chunks
 
     def collect(self) -> Utterance:
-        """Run to the end and put the chunks together."""
+        """Run to the end and join the chunks."""
         chunks = list(self)
         samples = np.concatenate([c.samples for c in chunks]) if chunks else np.zeros(0, np.float32)
         return Utterance(samples, self.tokens, [s for c in chunks for s in c.seams], self.stats)
 
     def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
         began, t3_before, index = time.perf_counter(), 0.0, 0
-        self._asked.set()
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        batches = self._source.batches()
-        first_heard = threading.Event()
-        # On a CPU two stages that both use all cores only get in each other's way: PyTorch then keeps two pools of
-        # threads, each of which waits for the other through the system at every operation. MPS is not made for threads:
-        # https://github.com/pytorch/pytorch/issues/197805
-        device = self._model.device
-        if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
-            # T3 running ahead would only delay the first sound: on a GPU they share that, on a CPU Python's lock.
-            batches = _in_thread(batches, decoder.first_tokens, first_heard, self._asked)
+        self._wanted.set()
+        first_ready = threading.Event()
+        batches = self._batches(decoder.first_tokens, first_ready)
         try:
             for tokens, last, t3_ms in batches:
                 if self._cancel.is_set():
@@ -212,20 +199,33 @@ class Stream:
                         d.is_last,
                     )
                     index += 1
-                    first_heard.set()
+                    first_ready.set()
                     for ready in self._released(chunk):
                         self.stats.tail_dropped_tokens = self._source.tail_dropped_tokens
                         self.stats.add(ready)
                         yield ready
-                        self._asked.set()
+                        self._wanted.set()
             self._remember_speed()
             if self._costs:
                 self._costs.voices.add(self.stats.voice)
         finally:
             batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
 
+    def _batches(self, first_tokens: int, first_ready: threading.Event) -> Generator[Batch, None, None]:
+        """T3's tokens, from a thread of its own where that helps.
+
+        On a CPU, two stages that both use all cores slow each other down: PyTorch keeps two pools of threads, and each
+        waits for the other at every operation. MPS crashes with two threads:
+        https://github.com/pytorch/pytorch/issues/197805
+        """
+        batches, device = self._source.batches(), self._model.device
+        if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
+            # T3 waits for the first chunk: running ahead would delay it, on a shared GPU or through Python's lock.
+            return run_ahead(batches, first_tokens, first_ready, self._wanted)
+        return batches
+
     def _released(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """The chunks that may be played now: this one, or with ``prebuffer`` those held back so far, or none yet."""
+        """The chunks to yield now: this one; with ``prebuffer``, none at first, then all that were held back."""
         if self._prebuffer is None:
             return [chunk]
         self._held.append(chunk)
@@ -235,60 +235,14 @@ class Stream:
         return [replace(waited, elapsed_ms=chunk.elapsed_ms) for waited in held]
 
     def _remember_speed(self) -> None:
-        """For the next utterance's prebuffer; and say so, once, where this machine cannot keep up."""
+        """Keep the speed for the next utterance's prebuffer, and warn once if it is slower than real time."""
         if self.stats.rtf and self.stats.rtf > 1 and not self.settings.prebuffer and not (self._model.rtf or 0) > 1:
             logger.warning(
-                "slower than real time (RTF %.2f): playback will have gaps; policy='cached', flow_steps=1 or a "
-                "shorter prompt_seconds are faster, prebuffer=True starts late enough to play through",
+                "slower than real time (RTF %.2f): playback will have gaps. policy='cached', flow_steps=1 or a "
+                "shorter prompt_seconds make it faster; prebuffer=True starts late enough to play without gaps",
                 self.stats.rtf,
             )
         self._model.rtf = self.stats.rtf
-
-
-class _TokenSource:
-    """Speech tokens as they come, in batches; the last batch is marked.
-
-    Args:
-        tokens: The tokens but for the tail.
-        tail: Tokens known in advance to end the utterance, at least one.
-        text_chars: Length of the text they speak.
-        expected_tokens: How many there will be, about.
-        guards: Of the pieces of text begun so far.
-    """
-
-    def __init__(
-        self,
-        tokens: Iterator[int],
-        tail: list[int],
-        text_chars: int,
-        expected_tokens: int,
-        guards: Sequence[TailGuard] = (),
-    ) -> None:
-        self.text_chars, self.expected_tokens, self.ms = text_chars, expected_tokens, 0.0
-        self._tokens, self._tail, self._guards = tokens, tail, guards
-
-    @property
-    def tail_dropped_tokens(self) -> int:
-        """How many tokens the guards dropped."""
-        return sum(guard.dropped for guard in self._guards)
-
-    def batches(self) -> Generator[_Batch, None, None]:
-        """Yields tokens, whether they are the last, and the time spent on all so far, which is in ``ms``, too.
-
-        Raises:
-            ModelFailed: T3 raised.
-        """
-        while True:
-            t0 = time.perf_counter()
-            try:
-                token = next(self._tokens, None)
-            except Exception as e:
-                raise ModelFailed("T3", e) from e
-            self.ms += (time.perf_counter() - t0) * 1e3
-            if token is None:
-                yield self._tail, True, self.ms
-                return
-            yield [token], False, self.ms
 
 
 def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> Stream:
@@ -296,7 +250,7 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
 
     Args:
         model: From :func:`streamtts.load`.
-        text: What to say; long text is split at sentence ends and joined without a seam.
+        text: What to say. Long text is split at sentence ends and joined without a seam.
         voice: One of ``model.voices``.
         settings: Schedule, policy, sampling, seed.
 
@@ -308,15 +262,15 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
 
 
 def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> None:
-    """Speak something that nobody hears, so that the first sentence that is heard starts as early as any other.
+    """Speak a sentence and discard the audio, so that the first real one starts as early as any later one.
 
-    The first utterance of a voice computes what all of them share, and an adaptive schedule learns this machine's
-    speed. Does nothing where the model has spoken in this way before.
+    The first utterance of a voice computes what all later ones share, and teaches an adaptive schedule the speed of
+    this machine. Does nothing if the model has already spoken with this voice and these settings.
 
     Args:
         model: From :func:`streamtts.load`.
         voice: One of ``model.voices``.
-        settings: As the sentence will have them.
+        settings: Those of the utterances to come.
 
     Raises:
         StreamTTSError: As :func:`stream`.
@@ -329,7 +283,7 @@ def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None 
         first_chunk_tokens=6,
         tokens_per_chunk=10,
         max_tokens=_WARM_UP_TOKENS + settings.lookahead_tokens,
-        prebuffer=True,  # nobody listens, so nobody need be told that this one is slow
+        prebuffer=True,  # no warning that this one is slow
     )
     rtf = model.rtf
     stream(model, "Hello, how can I help you today?", voice, brief).collect()
@@ -344,21 +298,21 @@ def synthesize(
     *,
     tokens: Sequence[int] | None = None,
 ) -> Utterance:
-    """The same decoder given everything at once: full attention, no seams. The reference for every stream.
+    """Decode everything in one pass, with full attention and no seams: the reference for every stream.
 
     Args:
         model: From :func:`streamtts.load`.
         text: What to say; or
-        tokens: speech tokens to decode, such as ``stream.tokens``: same tokens, seed and voice give the same noise.
+        tokens: Speech tokens to decode, such as ``stream.tokens``. Same tokens, seed and voice give the same noise.
         voice: One of ``model.voices``.
-        settings: Sampling and seed; the chunk schedule and the context play no part.
+        settings: Sampling and seed; the chunk schedule and the context have no effect.
 
     Raises:
         ValueError: Neither or both of ``text`` and ``tokens`` were given.
         StreamTTSError: As :func:`stream`.
     """
     if (text is None) == (tokens is None):
-        raise ValueError("give either text or tokens")
+        raise ValueError("give either text or tokens, not both and not neither")
     if tokens is not None:
         return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=True).collect()
     return stream_text(model, str(text), voice, settings or Settings(), one_shot=True).collect()
@@ -367,29 +321,26 @@ def synthesize(
 def redecode(
     model: Model, tokens: Sequence[int], voice: str = DEFAULT_VOICE, settings: Settings | None = None
 ) -> Stream:
-    """Render the speech tokens of an earlier utterance again with other settings; T3 does not run.
+    """Decode the speech tokens of an earlier utterance again with other settings. T3 does not run.
 
     Raises:
-        StreamTTSError: ``bad_value`` when a token is not speech or there is none; ``voice_unknown``.
+        StreamTTSError: ``bad_value`` if there is no token or one is not speech; ``voice_unknown``.
     """
     return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=False)
 
 
 def stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
-    """What :func:`stream` and :func:`synthesize` share: a text as a stream, cut by the schedule or in one piece."""
-    limit = Limits().text_chars
+    """What :func:`stream` and :func:`synthesize` share: a text as a stream of scheduled chunks, or as one chunk."""
     if not isinstance(text, str):
         raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")
-    if len(text) > limit:
+    if len(text) > MAX_TEXT_CHARS:
         raise StreamTTSError(
-            "text_too_long", f"the text has {len(text)} characters; at most {limit} are spoken at once", field="text"
+            "text_too_long",
+            f"the text has {len(text)} characters; at most {MAX_TEXT_CHARS} are spoken at once",
+            field="text",
         )
     voice = model.voice(voice_name)
-    steps = script(model.tts.tokenizer, text)
-    tail = [model.architecture.silence_token] * TAIL_TOKENS
-    guards: list[TailGuard] = []
-    expected = round(len(text) * _TOKENS_PER_CHARACTER)
-    source = _TokenSource(_speak(model, steps, voice, settings, guards), tail, len(text), expected, guards)
+    source = text_source(model, text, voice, settings)
     return Stream(model, voice, settings, source, one_shot, model.costs(settings))
 
 
@@ -402,82 +353,5 @@ def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, setting
             field="tokens",
             allowed=f"0 to {START - 1}",
         )
-    source = _TokenSource(iter(ids[:-1]), ids[-1:], 0, len(ids))
+    source = TokenSource(iter(ids[:-1]), ids[-1:], 0, len(ids))
     return Stream(model, model.voice(voice_name), settings, source, one_shot)
-
-
-def _speak(
-    model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, guards: list[TailGuard]
-) -> Iterator[int]:
-    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice.
-
-    Each piece gets a tail guard of its own, added to ``guards``.
-    """
-
-    def encode(text: str) -> torch.Tensor:
-        return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
-
-    generator = torch.Generator().manual_seed(settings.seed)
-    for step in steps:
-        if isinstance(step, Pause):
-            yield from pause_tokens(step.ms)
-            continue
-        ids = torch.tensor([step.ids], device=model.device)
-        guard = TailGuard(step.text, ids.shape[1]) if settings.tail_guard else None
-        watch = guard.watch if guard else None
-        tokens = speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator, watch)
-        if guard:
-            guards.append(guard)
-            tokens = guard.filter(tokens)
-        yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
-
-
-def _in_thread(
-    batches: Generator[_Batch, None, None],
-    first: int,
-    first_heard: threading.Event,
-    asked: threading.Event,
-) -> Generator[_Batch, None, None]:
-    """Run a token source in a thread of its own, a bounded queue ahead of the decoder.
-
-    Args:
-        batches: The source.
-        first: After so many tokens it waits for ``first_heard``; 0: it does not wait.
-        first_heard: Set when the first chunk is ready.
-        asked: While it is unset no token is made.
-    """
-    ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
-    stop = threading.Event()
-
-    def put(item: object) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                return ahead.put(item, timeout=0.1)
-
-    def work() -> None:
-        try:
-            for n, batch in enumerate(batches, start=1):
-                put(batch)
-                for go in (first_heard, asked) if n == first else (asked,):
-                    while not go.wait(0.1) and not stop.is_set():
-                        pass
-                if stop.is_set():
-                    return
-        except BaseException as e:
-            put(e)
-
-    thread = threading.Thread(target=work, name="streamtts-t3", daemon=True)
-    thread.start()
-    try:
-        last = False
-        while not last:
-            item = ahead.get()
-            if isinstance(item, BaseException):
-                raise item
-            last = item[1]
-            yield item
-    finally:
-        for event in (stop, first_heard, asked):
-            event.set()
-        thread.join()
-        batches.close()

@@ -1,4 +1,4 @@
-"""Checkpoint folder -> a model: configuration, stock classes, weights."""
+"""A checkpoint folder -> a :class:`Model`: its configuration, the stock classes, the weights, the voices."""
 
 from __future__ import annotations
 
@@ -17,54 +17,51 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .architecture import (
-    NANO,
-    Architecture,
-    build_s3gen,
-    build_t3,
-    build_voice_encoder,
-    restore_tables,
-)
-from .clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
+from .checkpoint.architecture import NANO, Architecture, build_s3gen, build_t3, build_voice_encoder, restore_tables
+from .checkpoint.hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
+from .checkpoint.int4 import Int4Quantizer
+from .checkpoint.int8 import Int8Quantizer, replace_with_int8
+from .checkpoint.precision import INTEGERS, Choice, Precision, choose, t3_dtype
+from .checkpoint.quantize import is_large, large_linears, quantized_weights
+from .checkpoint.stock_logging import quiet
+from .checkpoint.weights import check_memory, init_empty_weights, load_weights
+from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
-from .hift import convolve_by_fourier, fold_weight_norm, lag_samples, upsample_by_products
-from .hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
-from .pace import Costs
-from .precision import HALVES, INTEGERS, Choice, Precision, choose
-from .quantize import PerChannel, converted, is_large, large_linears, replace_linears
-from .quiet import aloud, quiet
-from .s3gen_graph import FlowGraphs
+from .hift.prepare import prepare_for_streams
+from .hift.stream import lag_samples
+from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
-from .voices import DEFAULT_VOICE, Voice, read_conditionals
-from .weights import check_memory, fill, unfilled
+from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
+from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
 
 if TYPE_CHECKING:
-    from .t3 import Backbone
+    from .t3.step import Backbone
 
 logger = logging.getLogger(__name__)
 
-_WAYS = 200  # to decode, whose costs are kept
-SHARED_WIDTH = 512  # below this T3 width, two threads wait for each other longer than they compute
-T3_BLOCKS, T3_HEAD, S3GEN_STREAMING = "tfmr.h.", "speech_head", ("flow.encoder.", "flow.decoder.")  # by name
-ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
+_MAX_COSTS = 200  # combinations of settings whose costs are kept
+_SMALL_WIDTH = 512  # below this T3 width one operation is too small to share between threads
+# Prefixes of the names of the layers that run for every token; only these are rounded.
+_T3_BLOCKS, _T3_HEAD, _S3GEN_STREAMING = "tfmr.h.", "speech_head", ("flow.encoder.", "flow.decoder.")
+_ARCHITECTURES = dict(zip(T3_FILES, (Architecture(), NANO), strict=True))
 
 
 @dataclass
 class Model:
-    """A loaded checkpoint. It holds no state of any utterance: many streams may use one model.
+    """A loaded checkpoint. It holds no state of any utterance, so many streams may share it.
 
     Attributes:
-        engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's.
-        device: Where it runs, ``cpu``, ``cuda`` or ``mps``.
-        precision: Number format of the large weights, one of :func:`streamtts.precision.formats`.
-        precision_reason: Why this one, in words.
-        architecture: Its sizes and sampling defaults.
-        tts: The stock ``ChatterboxTurboTTS`` around the same modules: the reference for every comparison.
-        gpt2: T3's backbone with a static cache, over the same weights.
-        vocoder_lag_tokens: HiFT's reach to the right in whole tokens: what it holds back until later mel arrives.
-        threads: PyTorch threads per stage on the CPU: one where an operation is too small to share.
+        engine: Short name: ``mini``, ``turbo``, ``nano`` or the folder's name.
+        device: Where it runs: ``cpu``, ``cuda:0`` or ``mps``.
+        precision: Number format of the large weights, one of :func:`streamtts.checkpoint.precision.formats`.
+        precision_reason: Why this format was chosen, in words.
+        architecture: Sizes and sampling defaults.
+        tts: The stock ``ChatterboxTurboTTS`` over the same modules: the reference for every comparison.
+        gpt2: T3's transformer with an explicit key/value cache, over the same weights.
+        vocoder_lag_tokens: Mel after a sample that HiFT needs to make it, in whole tokens.
+        threads: PyTorch threads per stage on the CPU: one if an operation is too small to share.
         rtf: Real-time factor of the last utterance; None before the first.
-        clips: Folder of the reference clips that are voices besides the built-in one.
+        clips: Folder of the reference clips, each a voice besides the built-in one.
     """
 
     engine: str
@@ -86,15 +83,15 @@ class Model:
 
     @property
     def voices(self) -> list[str]:
-        """Names of the voices that can be asked for, the built-in one first; clips are found as they are added."""
+        """Names of all voices, the built-in one first. Clips added to the folder appear at once."""
         names = sorted({*self._voices, *self.clips.names()})
         return sorted(names, key=lambda name: name != DEFAULT_VOICE)
 
     def voice(self, name: str = DEFAULT_VOICE) -> Voice:
-        """A voice by name. The first use of a clip makes its conditionals, or reads them from the cache.
+        """A voice by name. The first use of a clip computes its conditionals or reads them from the cache.
 
         Raises:
-            StreamTTSError: ``voice_unknown``; ``allowed`` lists the voices. ``bad_value`` for a clip that is unfit.
+            StreamTTSError: ``voice_unknown``, its ``allowed`` lists the voices; ``bad_value`` for an unusable clip.
         """
         if name in self._voices:
             return self._voices[name]
@@ -104,30 +101,31 @@ class Model:
             return self._clip_voice(name)
 
     def costs(self, settings: Settings) -> Costs:
-        """What streams took so far whose chunks cost the same; theirs to add to."""
+        """Measured costs of the streams whose chunks cost the same as with these settings; streams add to them."""
         context = settings.left_context_tokens, settings.window_lookahead_tokens, settings.prompt_seconds
-        if len(self._costs) > _WAYS:  # clients ask for what they like
+        if len(self._costs) > _MAX_COSTS:  # clients may send any settings
             self._costs = {}
         return self._costs.setdefault((settings.policy, settings.flow_steps, settings.watermark, *context), Costs())
 
     def synchronise(self) -> None:
-        """Wait for a CUDA GPU, so that a clock read next tells what has been done and not what was asked for.
+        """Wait until a CUDA GPU has finished this thread's work, so that stage times are right.
 
-        Not for all of it: while one thread records a CUDA graph, no other may wait for the whole device.
+        It waits for the current stream only: while a thread records a CUDA graph, no other thread may wait for the
+        whole device.
         """
         if self.device.startswith("cuda"):
             torch.cuda.current_stream(self.device).synchronize()
 
     def add_voice(self, name: str, conds: Any) -> Voice:
-        """Make stock ``Conditionals`` available under a name; an earlier voice of that name is replaced."""
+        """Add stock ``Conditionals`` as a voice; an earlier voice of that name is replaced."""
         self._voices[name] = self._voice(name, conds)
         return self._voices[name]
 
     def add_clip(self, clip: str | Path, name: str | None = None, *, replace: bool = False) -> Voice:
-        """Copy an audio file into the voices folder and make it a voice: for notebooks.
+        """Copy an audio file into the voices folder and return it as a voice.
 
         Raises:
-            StreamTTSError: As :meth:`streamtts.clips.VoiceFolder.add`.
+            StreamTTSError: As :meth:`streamtts.voice.clips.VoiceFolder.add`.
         """
         return self.voice(self.clips.add(clip, name, replace=replace))
 
@@ -141,7 +139,9 @@ class Model:
         self._fingerprint = self._fingerprint or fingerprint(self.tts)
         conds, from_cache = load_conditionals(self.tts, path, self._fingerprint)
         ms = (time.perf_counter() - began) * 1e3
-        logger.info("voice %s: conditionals %s in %.0f ms", name, "read from the cache" if from_cache else "made", ms)
+        logger.info(
+            "voice %s: conditionals %s in %.0f ms", name, "read from the cache" if from_cache else "computed", ms
+        )
         voice = self._voice(name, conds, made_ms=ms, from_cache=from_cache)
         self._clip_voices[name] = state, voice
         return voice
@@ -161,89 +161,85 @@ def load(
 
     Args:
         checkpoint: None or ``"mini"`` for the embedded demonstration checkpoint; ``"turbo"``, ``"nano"`` or a Hugging
-            Face repository, downloaded where the cache lacks it; or a checkpoint folder, which needs no network.
-        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is (the CPU for a small checkpoint).
-        precision: Number format of the large weights: ``fp32``, the reference; ``int8``, on the CPU; ``int4``, the same
-            with T3's blocks in 4 bits, its keys and values in 8; ``bf16`` and ``fp16``, of T3 alone. ``auto`` takes
-            int8 for a full-size checkpoint on a CPU that is faster with it, bf16 on a GPU that has it, and float32
-            else; int4 has to be asked for. All else stays in float32.
-        voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.clips.voices_folder`.
+            Face repository, downloaded if it is not in the cache; or a checkpoint folder, which needs no network.
+        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest available (the CPU for a small checkpoint).
+        precision: Number format of the large weights. ``fp32`` is the reference. ``int8`` is for the CPU; ``int4`` is
+            int8 with T3's blocks in 4 bits and its keys and values in 8. ``bf16`` and ``fp16`` apply to T3 only.
+            ``auto`` takes int8 for a full-size checkpoint on a CPU that is faster with it, bf16 on a GPU that has
+            it, and fp32 otherwise; it never takes int4. Everything else stays in float32.
+        voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.voice.clips.voices_folder`.
 
     Raises:
-        CheckpointError: No such folder or repository, no network, or a file is missing, damaged or of other sizes.
-        StreamTTSError: ``no_memory``; ``bad_value`` for a device or precision that is not there;
+        CheckpointError: No such folder or repository, no network, or a file is missing, damaged or of the wrong size.
+        StreamTTSError: ``no_memory``; ``bad_value`` for a device or precision that is not available;
             ``watermarker_missing``.
     """
-    engine, folder = _find(checkpoint)
+    found = locate(checkpoint)
+    engine, folder = (engine_of(found), snapshot(found)) if isinstance(found, str) else (found.resolve().name, found)
     t3_file, architecture = _identify(folder)
-    device = choose_device(device, architecture)
+    device = _choose_device(device, architecture)
     chosen = choose(precision, device, _small(architecture))
-    rounded = (T3_BLOCKS, T3_HEAD, *S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
-    check_memory((folder / name for name in (t3_file, *OTHER_FILES)), rounded=partial(is_large, parts=rounded))
+    rounded = (_T3_BLOCKS, _T3_HEAD, *_S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
+    check_memory((folder / name for name in (t3_file, *OTHER_FILES)), quantized=partial(is_large, parts=rounded))
+    clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
     with quiet():
-        model = _assemble(folder, t3_file, architecture, device, chosen)
-    model.engine = engine
-    model.clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
+        model = _assemble(engine, folder, t3_file, architecture, device, chosen, clips)
     logger.info("%s", describe(model))
     return model
 
 
-def _find(checkpoint: str | Path | None) -> tuple[str, Path]:
-    """Engine name and folder of what the caller asked for."""
-    found = locate(checkpoint)
-    if isinstance(found, str):
-        return engine_of(found), snapshot(found)
-    return found.resolve().name, found
-
-
-def choose_device(device: str, architecture: Architecture) -> str:
-    """The device meant by ``auto``, or the one asked for if it is there.
-
-    Raises:
-        StreamTTSError: ``bad_value`` for a device that this machine or this PyTorch lacks.
-    """
-    here = ["cpu"]
+def _choose_device(device: str, architecture: Architecture) -> str:
+    """The device to use: for ``auto`` the best for this checkpoint, else the one given, if this machine has it."""
+    available = ["cpu"]
     if torch.cuda.is_available():
-        here.insert(0, "cuda")
+        available.insert(0, "cuda")
     elif torch.backends.mps.is_available():
-        here.insert(0, "mps")
+        available.insert(0, "mps")
     if device == "auto":
-        device = "cpu" if _small(architecture) else here[0]
-    if device.partition(":")[0] not in here:
-        raise StreamTTSError(
-            "bad_value", f"there is no device {device!r} here; use {' or '.join(here)}", field="device", allowed=here
-        )
+        device = "cpu" if _small(architecture) else available[0]
+    if device.partition(":")[0] not in available:
+        message = f"there is no device {device!r} on this machine; use {' or '.join(available)}"
+        raise StreamTTSError("bad_value", message, field="device", allowed=available)
     return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device  # the same one in every thread
 
 
 def _identify(folder: Path) -> tuple[str, Architecture]:
-    """Which T3 file the folder has, and the sizes that belong to it."""
+    """Name of the folder's T3 file, and the sizes of that model."""
     missing = missing_files(folder)
     if missing:
-        raise CheckpointError(f"{folder} is not a whole checkpoint: {', '.join(missing)} missing; fetch it again")
+        raise CheckpointError(f"{folder} is not a complete checkpoint: {', '.join(missing)} missing; fetch it again")
     t3_file = next(name for name in T3_FILES if (folder / name).exists())
     config = folder / "config.json"
     described = config.exists() and '"s3gen"' in config.read_text(errors="replace")
-    return t3_file, Architecture.from_json(config) if described or folder == MINI else ARCHITECTURES[t3_file]
+    return t3_file, Architecture.from_json(config) if described or folder == MINI else _ARCHITECTURES[t3_file]
 
 
-def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: str, chosen: Choice) -> Model:
+def _assemble(
+    engine: str,
+    folder: Path,
+    t3_file: str,
+    architecture: Architecture,
+    device: str,
+    chosen: Choice,
+    clips: VoiceFolder,
+) -> Model:
+    """Build the stock classes, fill in the weights, and put in what streams faster."""
     import perth
     from chatterbox.tts_turbo import ChatterboxTurboTTS
 
     if perth.PerthImplicitWatermarker is None:
         raise StreamTTSError(
             "watermarker_missing",
-            "the watermarker did not load (resemble-perth needs pkg_resources): pip install 'setuptools<81'",
+            "the watermarker cannot be loaded: resemble-perth needs pkg_resources; run pip install 'setuptools<81'",
         )
     threads = 1 if _small(architecture) else os.cpu_count() or 1
-    with unfilled():
+    with init_empty_weights():
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
-    int8_parts = S3GEN_STREAMING if chosen.precision in INTEGERS else ()
-    layers, rounded = _fill(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
-    fill(ve, folder / "ve.safetensors")
-    with ThreadPoolExecutor(1) as beside:  # making the graphs is one core's work, mostly onnxruntime's
+    int8_parts = _S3GEN_STREAMING if chosen.precision in INTEGERS else ()
+    layers, rounded = _load(s3gen, folder / S3GEN_FILE, int8_parts, optional=s3gen.ignore_state_dict_missing)
+    load_weights(ve, folder / "ve.safetensors")
+    with ThreadPoolExecutor(1) as beside:  # onnxruntime builds the graphs on one core
         graphs = None
         if _as_graphs(device, architecture, chosen.precision):
             graphs = beside.submit(FlowGraphs, s3gen.flow, rounded, threads)
@@ -251,31 +247,16 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
         if graphs:
             s3gen.flow.graphs = graphs.result()  # policy "cached" runs them
     t3 = gpt2.t3
-    replace_linears(s3gen, layers, rounded)
+    replace_with_int8(s3gen, layers, rounded)
     restore_tables(s3gen)
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
-    fold_weight_norm(s3gen.mel2wav)
-    upsample_by_products(s3gen.mel2wav)
-    if device == "cpu":
-        convolve_by_fourier(s3gen.mel2wav)
+    prepare_for_streams(s3gen.mel2wav, fourier=device == "cpu")
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
         tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
-    lag = lag_samples(s3gen.mel2wav)
-    voices = VoiceFolder(folder / "voices")
-    model = Model(
-        folder.name,
-        device,
-        chosen.precision,
-        chosen.reason,
-        architecture,
-        tts,
-        gpt2,
-        -(-lag // SAMPLES_PER_TOKEN),
-        threads,
-        voices,
-    )
+    lag_tokens = -(-lag_samples(s3gen.mel2wav) // SAMPLES_PER_TOKEN)
+    model = Model(engine, device, chosen.precision, chosen.reason, architecture, tts, gpt2, lag_tokens, threads, clips)
     if conds is not None:
         model.add_voice(DEFAULT_VOICE, conds)
     return model
@@ -284,33 +265,32 @@ def _assemble(folder: Path, t3_file: str, architecture: Architecture, device: st
 def _backbone(file: Path, architecture: Architecture, precision: str, device: str, threads: int) -> Backbone:
     """T3 in a number format.
 
-    In float32 and int8 a full-size one stays in PyTorch, which reads its weights as fast. A small one spends most of a
-    step on calling operators, of which a graph does away with two thirds. A GPU is called by CUDA graphs.
+    A full-size T3 in float32 or int8 runs in PyTorch, which reads the weights as fast as a graph would. A small T3
+    spends most of a step on calling operators, two thirds of which an onnxruntime graph saves. A CUDA GPU runs CUDA
+    graphs.
     """
-    from .t3 import Gpt2
-    from .t3_cuda import CapturedGpt2
-    from .t3_graph import ROUNDING, GraphGpt2, block_linears
+    from .t3.cuda_graph import CapturedGpt2
+    from .t3.onnx_step import GraphGpt2, block_linears
+    from .t3.step import Gpt2
 
-    with unfilled():
+    with init_empty_weights():
         t3 = build_t3(architecture.t3)
-    unused = ["tfmr.wte.weight"]  # stock code drops it, too
+    unused = ["tfmr.wte.weight"]  # stock code drops it as well
     if precision != "int4":
-        int8_parts = (T3_BLOCKS, T3_HEAD) if precision in INTEGERS else ()
-        replace_linears(t3, *_fill(t3, file, int8_parts, unused=unused, dtype=HALVES.get(precision)))
-        in_graph = precision == "fp32" and _as_graphs(device, architecture, precision)
-        if in_graph:
+        int8_parts = (_T3_BLOCKS, _T3_HEAD) if precision in INTEGERS else ()
+        replace_with_int8(t3, *_load(t3, file, int8_parts, unused=unused, dtype=t3_dtype(precision)))
+        if precision == "fp32" and _as_graphs(device, architecture, precision):
             return GraphGpt2(t3, file, threads)
         return CapturedGpt2(t3) if device.startswith("cuda") else Gpt2(t3)
     blocks = block_linears(t3)
     in_blocks = [f"{name}.weight" for name in blocks]
-    layers, head = _fill(t3, file, (T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
-    replace_linears(t3, layers, head)
-    with aloud():
-        weights = converted(file, blocks, ROUNDING)
+    layers, head = _load(t3, file, (_T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
+    replace_with_int8(t3, layers, head)
+    weights = quantized_weights(file, blocks, Int4Quantizer())
     return GraphGpt2(t3, file, threads, head | weights)
 
 
-def _fill(
+def _load(
     module: torch.nn.Module,
     file: Path,
     int8_parts: Sequence[str],
@@ -318,30 +298,32 @@ def _fill(
     unused: Collection[str] = (),
     dtype: torch.dtype | None = None,
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """:func:`fill`, but for the large layers of some parts: those are returned, for :func:`replace_linears`."""
+    """:func:`load_weights`, all but the large layers of some parts; returns those layers and their int8 weights.
+
+    Both are arguments of :func:`replace_with_int8`.
+    """
     layers = large_linears(module, int8_parts) if int8_parts else {}
     large = {f"{name}.weight" for name in layers}
-    fill(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
+    load_weights(module, file, optional={*optional, *large}, unused={*unused, *large}, dtype=dtype)
     if not layers:
         return {}, {}
-    with aloud():
-        return layers, converted(file, layers, PerChannel())
+    return layers, quantized_weights(file, layers, Int8Quantizer())
 
 
 def _as_graphs(device: str, architecture: Architecture, precision: str) -> bool:
-    """Whether onnxruntime runs what streams. Full-size float32 is left to PyTorch, as the reference."""
+    """Whether onnxruntime runs the streaming parts. Full-size float32 stays in PyTorch, as the reference."""
     return device == "cpu" and (_small(architecture) or precision in INTEGERS)
 
 
 def _small(architecture: Architecture) -> bool:
-    return architecture.t3.hidden_size < SHARED_WIDTH
+    return architecture.t3.hidden_size < _SMALL_WIDTH
 
 
 def _tokenizer(folder: Path) -> Any:
     """The folder's Hugging Face text tokenizer."""
     from transformers import AutoTokenizer
 
-    from .quick_tokenizer import read_tokenizer
+    from .checkpoint.tokenizer import read_tokenizer
 
     try:
         if (folder / "tokenizer_config.json").exists():
@@ -355,9 +337,9 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def describe(model: Model) -> str:
-    """One line on what was loaded."""
+    """The loaded model in one line."""
     sizes = model.architecture.t3
-    more = "; load('turbo') fetches Chatterbox Turbo" if model.engine == "mini" else ""
+    more = "; load('turbo') downloads Chatterbox Turbo" if model.engine == "mini" else ""
     return (
         f"{model.engine} on {model.device}: T3 {sizes.layers} layers x {sizes.hidden_size} in {model.precision}, "
         f"voices {', '.join(model.voices) or 'none'}{more}"

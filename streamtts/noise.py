@@ -1,8 +1,8 @@
-"""Random numbers that belong to a position, not to a call.
+"""Noise that depends on the position only, not on when it is drawn.
 
-S3Gen and HiFT draw noise. If the same mel frame or sample gets other noise whenever it is rendered again, two
-renderings of one moment differ and every seam is heard. Here the value at a position depends on the seed, the
-stream's name and the position alone, so any window of it can be made again at any time.
+S3Gen and HiFT use noise. If a mel frame or a sample got new noise each time it is decoded, two decodings of the same
+moment would differ and every seam would be audible. Here the value at a position depends only on the seed, the stream
+number and the position, so any window can be drawn again at any time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-_BLOCK = 4096  # positions drawn together; part of the definition of the values, never change it
+_BLOCK = 4096  # positions drawn together; changing it changes all values
 
 
 class NoiseTape:
@@ -18,7 +18,7 @@ class NoiseTape:
 
     Args:
         seed: The utterance's seed, 0 to 2**32 - 1.
-        stream: A number naming the use (CFM noise, source noise, ...), so that uses do not share values.
+        stream: Number of the use (CFM noise, source noise, ...), so that two uses get different values.
         channels: Rows of every window.
     """
 
@@ -35,7 +35,7 @@ class NoiseTape:
         return tape[:, start - first * self._size : stop - first * self._size]
 
     def forget(self, before: int) -> None:
-        """Free what lies before a position; it can still be asked for and is then drawn again."""
+        """Free the memory of all positions before this one; they can still be drawn again."""
         for i in [i for i in self._blocks if (i + 1) * self._size <= before]:
             del self._blocks[i]
 

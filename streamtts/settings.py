@@ -1,4 +1,4 @@
-"""Settings of one utterance: fields, units, ranges, and the one place where they are validated."""
+"""Settings of one utterance: their units and ranges, and the only place where they are checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from .errors import StreamTTSError
 
-# The model family's clock. Everything else is derived from it.
+# Rates of the model family; all other lengths follow from them.
 SAMPLE_RATE = 24_000  # Hz
 TOKEN_RATE = 25  # speech tokens per second: one token is 40 ms
 FRAMES_PER_TOKEN = 2  # mel frames per token: one frame is 20 ms
@@ -19,12 +19,14 @@ SAMPLES_PER_FRAME = SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN  # 480, HiFT's hop
 MS_PER_TOKEN = 1000 // TOKEN_RATE  # 40
 MS_PER_FRAME = MS_PER_TOKEN // FRAMES_PER_TOKEN  # 20
 
+MAX_TEXT_CHARS = 5_000  # longest text of one call, one request or one session context
+
 Policy = Literal["none", "window", "cached"]
 CrossfadeShape = Literal["linear", "equal_power", "hann"]
 
 
 def _number(default: Any, low: float, high: float, unit: str, help: str, step: float = 1) -> Any:
-    """A dataclass field that knows its range, so that sliders, JSON and errors all read the same one."""
+    """A dataclass field with its range in the metadata, from which sliders, JSON schema and errors read it."""
     return field(default=default, metadata={"low": low, "high": high, "unit": unit, "help": help, "step": step})
 
 
@@ -36,52 +38,50 @@ def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
 class Settings:
     """How one utterance is generated, decoded and cut into chunks.
 
-    The same names are used in Python, by the sliders, on the command line and in the JSON of the server.
-    A sampling field left at ``None`` takes the checkpoint's own default.
+    The same names are used in Python, for the sliders, on the command line and in the server's JSON.
+    A sampling field that is ``None`` takes the checkpoint's own default.
 
     Raises:
-        StreamTTSError: ``bad_value`` when a field is out of range or of the wrong type; ``field`` and ``allowed``
-            say which and what.
+        StreamTTSError: ``bad_value`` if a field is out of range or of the wrong type. Its ``field`` names the field,
+            its ``allowed`` the allowed values.
     """
 
-    # Chunk schedule, in speech tokens of 40 ms: first, then tokens_per_chunk growing by chunk_growth up to the cap.
-    first_chunk_tokens: int = _number(6, 1, 250, "tokens", "audio in the first chunk: small means early first sound")
-    tokens_per_chunk: int = _number(10, 1, 250, "tokens", "audio in the second chunk, from which chunks grow")
-    chunk_growth: float = _number(1.25, 1.0, 4.0, "x", "each later chunk is this much longer than the last", 0.05)
-    max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks stop growing here")
+    # Chunk schedule, in speech tokens of 40 ms: the first chunk, then chunks that grow by a factor up to a limit.
+    first_chunk_tokens: int = _number(6, 1, 250, "tokens", "length of the first chunk; shorter starts sooner")
+    tokens_per_chunk: int = _number(10, 1, 250, "tokens", "length of the second chunk; later chunks grow from there")
+    chunk_growth: float = _number(1.25, 1.0, 4.0, "x", "length of each later chunk relative to the one before", 0.05)
+    max_chunk_tokens: int = _number(50, 1, 250, "tokens", "chunks grow up to this length")
 
     adaptive_chunks: bool = field(
         default=False,
-        metadata={
-            "help": "fit all chunks to the measured speed instead, so that a machine that keeps up leaves no gap"
-        },
+        metadata={"help": "fit all chunks to the measured speed, so that a machine that is fast enough leaves no gap"},
     )
     prebuffer: bool = field(
         default=False, metadata={"help": "on a machine slower than real time, start late enough to play without a gap"}
     )
 
-    # How S3Gen sees what surrounds a chunk.
+    # What S3Gen and HiFT see around a chunk.
     policy: Policy = _choice("window", get_args(Policy), "what S3Gen sees around a chunk")
     left_context_tokens: int = _number(50, 0, 1000, "tokens", "earlier tokens decoded again with every chunk")
-    prompt_seconds: float = _number(10, 1, 10, "s", "of the voice clip that S3Gen decodes with: less is faster", 0.5)
-    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens a chunk waits for before it is decoded")
+    prompt_seconds: float = _number(10, 1, 10, "s", "length of the voice clip that S3Gen sees; shorter is faster", 0.5)
+    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens that a chunk waits for before it is decoded")
     vocoder_lookahead_tokens: int = _number(
-        3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; what it sees beyond, it guesses"
+        3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; it guesses the rest of what it needs"
     )
-    flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel; some checkpoints manage with one")
-    crossfade_ms: float = _number(40, 0, 200, "ms", "length of the blend where a chunk was rendered twice", 10)
-    crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the blend")
+    flow_steps: int = _number(2, 1, 2, "steps", "mean-flow steps from noise to mel; one is enough for some checkpoints")
+    crossfade_ms: float = _number(40, 0, 200, "ms", "length of the crossfade where two decoder passes overlap", 10)
+    crossfade_shape: CrossfadeShape = _choice("hann", get_args(CrossfadeShape), "gain curve of the crossfade")
 
     # Sampling of T3. None: the checkpoint's default.
     temperature: float | None = _number(None, 0.05, 2.0, "", "randomness of the speech tokens", 0.05)
-    top_k: int | None = _number(None, 1, 6561, "tokens", "sample among this many likeliest tokens only")
-    top_p: float | None = _number(None, 0.01, 1.0, "", "sample within this share of probability only", 0.01)
-    repetition_penalty: float | None = _number(None, 1.0, 2.0, "", "discourage tokens said before", 0.05)
-    max_tokens: int = _number(1000, 1, 1000, "tokens", "runaway guard for one piece of text")
+    top_k: int | None = _number(None, 1, 6561, "tokens", "sample only among this many most likely tokens")
+    top_p: float | None = _number(None, 0.01, 1.0, "", "sample only within this share of the probability", 0.01)
+    repetition_penalty: float | None = _number(None, 1.0, 2.0, "", "penalty on tokens that were already used", 0.05)
+    max_tokens: int = _number(1000, 1, 1000, "tokens", "most speech tokens for one piece of text")
     seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
 
     tail_guard: bool = field(default=True, metadata={"help": "drop noise and babble that T3 adds after the last word"})
-    watermark: bool = field(default=True, metadata={"help": "carry Resemble's PerTh watermark, as stock audio does"})
+    watermark: bool = field(default=True, metadata={"help": "add Resemble's PerTh watermark, as in stock audio"})
     parallel: bool = field(default=True, metadata={"help": "run T3 and S3Gen in two threads"})
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from JSON or TOML values. Unknown names are refused.
+        """Settings from JSON or TOML values.
 
         Raises:
             StreamTTSError: ``bad_value`` for an unknown name or a value out of range.
@@ -98,7 +98,7 @@ class Settings:
         return cls().replace(**values)
 
     def replace(self, **changes: Any) -> Settings:
-        """A copy with some fields changed, validated again."""
+        """A copy with some fields changed, and checked again."""
         names = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in names:
@@ -111,8 +111,13 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name, ready for JSON."""
+        """All fields by name, as JSON values."""
         return dataclasses.asdict(self)
+
+    @property
+    def longest_chunk_tokens(self) -> int:
+        """Length of the longest chunk that the schedule can reach."""
+        return max(self.max_chunk_tokens, self.tokens_per_chunk)
 
     @property
     def crossfade_frames(self) -> int:
@@ -121,12 +126,12 @@ class Settings:
 
     @property
     def window_lookahead_tokens(self) -> int:
-        """Tokens after a chunk that policy ``window`` renders with it: the lookahead, or what the crossfade needs."""
+        """Tokens that policy ``window`` decodes after a chunk: the lookahead, or more if the crossfade needs more."""
         return max(self.lookahead_tokens, math.ceil(self.crossfade_frames / FRAMES_PER_TOKEN))
 
 
 def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
-    """The value in the field's own type, or the error that names the field and what it may hold."""
+    """The value in the field's own type; raises the error that names the field and its allowed values."""
     meta, kind = f.metadata, str(f.type)
     if "choices" in meta:
         if value not in meta["choices"]:

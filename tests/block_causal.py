@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamtts.cached import LOOKAHEAD, CachedDecoder
 from streamtts.loader import Model
 from streamtts.noise import NoiseTape
-from streamtts.s3gen import FLOW_NOISE, decode_tokens, prompt_noise
+from streamtts.s3gen.cached import CachedDecoder
+from streamtts.s3gen.flow import ENCODER_LOOKAHEAD, FLOW_NOISE, prompt_noise
+from streamtts.s3gen.full_attention import decode_tokens
 from streamtts.settings import FRAMES_PER_TOKEN, Settings
-from streamtts.voices import Voice
+from streamtts.voice.conditionals import Voice
 
 
 def at_once(model: Model, voice: Voice, tokens: list[int], stops: list[int]) -> torch.Tensor:
@@ -19,7 +20,7 @@ def at_once(model: Model, voice: Voice, tokens: list[int], stops: list[int]) -> 
     from chatterbox.models.s3gen.transformer import upsample_encoder
 
     prompt = voice.prompt_tokens.shape[1]
-    edges = [0, prompt - LOOKAHEAD, *(prompt + stop for stop in stops)]
+    edges = [0, prompt - ENCODER_LOOKAHEAD, *(prompt + stop for stop in stops)]
     total, device = edges[-1], model.tts.s3gen.device
     tape = NoiseTape(0, FLOW_NOISE, 80)
     noise = torch.cat([prompt_noise(voice).cpu(), tape.window(0, FRAMES_PER_TOKEN * len(tokens)).cpu()], dim=1)
@@ -54,6 +55,6 @@ def in_turn(
     decoder = CachedDecoder(model.tts.s3gen, voice, settings)
     blocks = []
     for stop in stops:
-        seen = tokens if stop == stops[-1] else tokens[: stop + LOOKAHEAD + arrived]
+        seen = tokens if stop == stops[-1] else tokens[: stop + ENCODER_LOOKAHEAD + arrived]
         blocks.append(decoder.decode(seen, stop).mel)
     return torch.cat(blocks, dim=2)

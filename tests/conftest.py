@@ -31,12 +31,19 @@ def model():
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole checkpoint folder in Turbo's layout, small, with random weights: it speaks noise and seldom ends."""
-    from streamtts.random_checkpoint import write_checkpoint
+    from streamtts.bench.random_checkpoint import write_checkpoint
 
     return write_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint")
 
 
+@pytest.fixture
+def tensor_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a cache of quantized weights, which does not exist yet."""
+    monkeypatch.setenv("STREAMTTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "precision"
+
+
 @pytest.fixture(scope="session")
 def hear() -> Callable[[np.ndarray], str]:
-    """What Whisper tiny.en hears in 24 kHz mono samples; compare with ``hearing.word_errors``."""
+    """What Whisper tiny.en hears in 24 kHz mono samples; compare with ``text.word_errors``."""
     return Listener().hear

@@ -1,8 +1,8 @@
-"""A GPU that is not there: tensors that say they are on ``cuda`` or ``mps`` and lie in the CPU's memory.
+"""A simulated GPU: tensors that report the device ``cuda`` or ``mps`` but lie in the CPU's memory.
 
-What a GPU would refuse is refused (operations between its tensors and the CPU's, NumPy on its tensors, float64 on MPS,
-waiting for it while a graph is recorded), and a CUDA graph repeats what was recorded on the memory it was recorded
-with. Nothing is learnt from it of how fast a GPU is, or of its kernels.
+It raises what a GPU would raise (operations between its tensors and the CPU's, NumPy on its tensors, float64 on MPS,
+waiting for it while a graph is recorded), and a CUDA graph repeats the recorded operations on the recorded memory. It
+says nothing about a GPU's speed or its kernels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 aten = torch.ops.aten
-# Of these a GPU takes arguments from the CPU.
+# Operations to which a GPU accepts arguments on the CPU.
 MIXES = {aten._to_copy.default, aten.copy_.default, aten.index.Tensor, aten.index_put_.default}
 WAITS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default}
 DIRECT = {torch.Tensor.copy_: aten.copy_.default, torch.Tensor.__invert__: aten.bitwise_not.default}
@@ -31,7 +31,7 @@ WHOLE = {aten.scaled_dot_product_attention.default}  # it asks the GPU which ker
 
 
 class OnGpu(torch.Tensor):
-    """A tensor on the GPU; ``there`` is what it holds."""
+    """A tensor on the simulated GPU; ``there`` holds its values."""
 
     there: torch.Tensor
 
@@ -58,7 +58,7 @@ class OnGpu(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Some methods select the device, which is not there, before they dispatch anything."""
+        """Some methods select the device, which does not exist, before they dispatch anything."""
         run = GpuMode.current.run
         if func in DIRECT:
             return run(DIRECT[func], args, kwargs or {})
@@ -85,7 +85,7 @@ class OnGpu(torch.Tensor):
 
 
 class GpuMode(TorchDispatchMode):
-    """In this thread, the GPU is there."""
+    """Within it, this thread has the simulated GPU."""
 
     current: GpuMode
 
@@ -113,7 +113,7 @@ class GpuMode(TorchDispatchMode):
         return self.run(func, args, kwargs or {})
 
     def run(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """One operation: on the CPU, if the GPU would do it."""
+        """Run an operation on the CPU, if a GPU would accept it."""
         composite = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
         if composite and func not in WHOLE:
             with self:  # of its parts, which inference mode does not take it into
@@ -152,7 +152,7 @@ def _real(value: Any) -> Any:
 
 
 class PretendGraph:
-    """Repeats what was recorded, with the numbers it was recorded with, on the memory it was recorded with."""
+    """Repeats the recorded operations with the recorded numbers on the recorded memory."""
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
         GpuMode.current.tape = []
@@ -180,7 +180,7 @@ def _has_memory(value: Any) -> bool:
 
 
 class Stream:
-    """What is asked for is done at once, so nothing waits."""
+    """A stream on which everything is done at once, so nothing waits."""
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
@@ -194,7 +194,7 @@ class Stream:
 
 @contextlib.contextmanager
 def pretend_gpu(device: str) -> Iterator[GpuMode]:
-    """A GPU, ``cuda:0`` or ``mps:0``, in this thread."""
+    """A simulated GPU in this thread, ``cuda:0`` or ``mps:0``."""
     gpu = torch.device(device)
     replaced: dict[Any, dict[str, Any]] = {
         torch.cuda: {

@@ -1,8 +1,9 @@
-"""Minutes of many clients at once, well-behaved and not: ``make soak``, or ``python tests/soak.py --minutes 2``.
+"""A load test of several minutes, with good and bad clients: ``make soak``, or ``python tests/soak.py --minutes 2``.
 
-A server in a process of its own; first the time to first audio against load, then a crowd of clients that speak,
-interrupt, drop in mid-frame, read slowly, fall silent with an open socket, and send nonsense. Fails when a sample is
-lost, an answer has no end, memory grows after warm-up, or the server does not come to rest afterwards.
+The server runs in a process of its own. First the time to first audio is measured against load. Then many clients at
+once speak, interrupt, disconnect within a frame, read slowly, stop reading with an open socket, and send invalid
+messages. The test fails when a sample is lost, an answer never ends, memory grows after the warm-up, or the server is
+still busy after the last client has left.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamtts import StreamTTSError
-from streamtts.client import AsyncClient
-from streamtts.client_session import AsyncSession
+from streamtts.client import AsyncClient, AsyncSession
 
 SENTENCES = [
     "Hello there.",
@@ -36,15 +36,15 @@ SENTENCES = [
     "We said it once and we will say it again.",
 ]
 LOADS = (1, 2, 5, 10, 25, 50)
-REST_S = 60.0  # within this the server is idle again after the last client
+REST_S = 60.0  # the server is idle again within this after the last client left
 GROWTH_MB = 40.0  # allowed between the second and the last quarter of the crowd's time
-QUIET_CLOSE_S = 20.0  # silent clients give up within this
-PATIENCE_S = 300.0  # for one frame: the queue moves at the machine's speed
+QUIET_CLOSE_S = 20.0  # clients that stop reading disconnect within this
+PATIENCE_S = 300.0  # for one frame: how long a request is queued depends on the machine
 
 
 @dataclass
 class Record:
-    """What the clients saw."""
+    """What the clients received."""
 
     ends: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Record:
 
 
 class Crowd:
-    """Clients of one server for a while."""
+    """Many clients of one server, for a given time."""
 
     def __init__(self, url: str, record: Record, seed: int) -> None:
         self.url, self.record, self.chance = url, record, random.Random(seed)
@@ -136,11 +136,11 @@ class Crowd:
             self.record.check("cancelled", speech.heard.samples, speech.stats.samples)
 
     async def drop(self) -> None:
-        """Goes away in the middle of a frame of its own."""
+        """Disconnect in the middle of a frame that it sends."""
         async with self.opened() as ws:
             await ws.send(json.dumps({"text": self.text(4)}))
             await ws.recv()
-            ws.transport.write(b"\x81\xfe\x10\x00")  # a frame of 4 kB begins, and nothing follows
+            ws.transport.write(b"\x81\xfe\x10\x00")  # the header of a 4 kB frame, and nothing after it
             ws.transport.abort()
             self.record.ends["dropped"] += 1
 
@@ -158,7 +158,7 @@ class Crowd:
                 self.record.ends[message["code"]] += 1
 
     async def fall_silent(self) -> None:
-        """Asks for much and takes nothing, with the socket open."""
+        """Ask for a long text and read nothing, with the socket open."""
         async with self.opened() as ws:
             ws.transport.pause_reading()
             await ws.send(json.dumps({"text": self.text(40)}))
@@ -246,9 +246,9 @@ async def soak(url: str, minutes: float, clients: int) -> dict[str, Any]:
     rest = ("streamtts_answers_running", "streamtts_connections", "streamtts_places_taken", "streamtts_buffered_bytes")
     while any((now := metrics(url))[name] for name in rest) and time.monotonic() < end:
         await asyncio.sleep(0.2)
-    faults += [f"{name} is {now[name]:g} long after the last client" for name in rest if now[name]]
+    faults += [f"{name} is still {now[name]:g} after the last client left" for name in rest if now[name]]
     calm = Record()
-    await Crowd(url, calm, seed=1).speak()  # raises if it does not speak any more
+    await Crowd(url, calm, seed=1).speak()  # raises if the server does not speak any more
     return {
         "load": curve,
         "ends": dict(sorted(record.ends.items())),
@@ -266,11 +266,11 @@ async def soak(url: str, minutes: float, clients: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=3.0, help="time for everything (default 3)")
-    parser.add_argument("--clients", type=int, default=50, help="clients of the crowd (default 50)")
-    parser.add_argument("--queue", type=int, default=16, help="requests that may wait at the server (default 16)")
-    parser.add_argument("--places", type=int, default=1, help="syntheses at once at the server (default 1)")
-    parser.add_argument("--json", metavar="FILE", help="write the report there, too")
+    parser.add_argument("--minutes", type=float, default=3.0, help="duration of the whole test (default 3)")
+    parser.add_argument("--clients", type=int, default=50, help="clients at once in the second part (default 50)")
+    parser.add_argument("--queue", type=int, default=16, help="requests that may wait for a place (default 16)")
+    parser.add_argument("--places", type=int, default=1, help="synthesis places of the server (default 1)")
+    parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
     options = parser.parse_args()
     command = [sys.executable, "-m", "streamtts", "serve", "--port", "0"]
     command += ["--queue", str(options.queue), "--places", str(options.places)]
@@ -288,7 +288,7 @@ def main() -> int:
     if options.json:
         with open(options.json, "w") as file:
             json.dump(report, file, indent=1)
-    print("soak: " + ("failed" if report["faults"] else "nothing lost, nothing left over, no growth"))
+    print("soak: " + ("failed" if report["faults"] else "passed: nothing lost, nothing left running, no growth"))
     return 1 if report["faults"] else 0
 
 

@@ -1,4 +1,4 @@
-"""A folder in Turbo's layout is chosen instead of mini: every way in speaks with it and says so.
+"""A folder in Turbo's layout is chosen instead of mini: every command and endpoint speaks with it and names it.
 
 The weights are random and the model small; nothing else differs from Turbo. Such a model hardly ever ends by itself, so
 ``max_tokens``, or the tail guard's judgement of the length, ends it.
@@ -13,16 +13,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from front_doors import check_server
+from server_check import check_server
 
 import streamtts
-from streamtts import doctor, serve
+from streamtts import serve
 from streamtts.__main__ import main
-from streamtts.client import Client
-from streamtts.client_session import Session
+from streamtts.client.connection import Client
+from streamtts.client.session import Session
+from streamtts.doctor import examine as doctor
 from streamtts.loader import Model
-from streamtts.openai_api import OpenAIHandle
-from streamtts.server import ServerHandle
+from streamtts.server.openai_api import OpenAIHandle
+from streamtts.server.server import ServerHandle
 from streamtts.settings import SAMPLES_PER_TOKEN
 
 SHIPPED = Path(__file__).parent.parent / "voices"

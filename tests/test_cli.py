@@ -20,7 +20,7 @@ import pytest
 from streamtts import Settings, serve
 from streamtts.__main__ import main
 from streamtts.client import Client
-from streamtts.server import ServerHandle
+from streamtts.server.server import ServerHandle
 
 COMMAND = [sys.executable, "-m", "streamtts"]
 LONG = "This sentence is said again and again, so that there is always more to come. " * 62
@@ -131,6 +131,20 @@ def test_help_names_the_commands(capsys):
     shown = capsys.readouterr().out
     for command in ("say", "serve", "voices", "doctor"):
         assert command in shown
+
+
+def test_help_loads_nothing_that_takes_time():
+    heavy = ("torch", "transformers", "numpy", "pydantic", "websockets", "asyncio")
+    code = f"""
+import sys
+from streamtts.__main__ import main
+try:
+    main(["--help"])
+except SystemExit:
+    print([name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_of_say_lists_every_setting(capsys):

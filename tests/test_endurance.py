@@ -7,10 +7,12 @@ import psutil
 import pytest
 
 import streamtts
-from streamtts import Settings, s3gen_memory
-from streamtts.decoder import Decoder
-from streamtts.s3gen_memory import GraphBlocks, moved
-from streamtts.voices import Voice
+from streamtts import Settings
+from streamtts.checkpoint.kv_memory import copy_with_capacity
+from streamtts.chunks.decoder import Decoder
+from streamtts.s3gen import block_causal_onnx
+from streamtts.s3gen.block_causal_onnx import OnnxFlow
+from streamtts.voice.conditionals import Voice
 
 
 @pytest.fixture
@@ -25,13 +27,13 @@ FIXED = {"first_chunk_tokens": 10, "tokens_per_chunk": 10, "chunk_growth": 1.0}
 def test_the_fiftieth_chunk_puts_as_many_positions_through_s3gen_as_the_fifth(model, long_tokens, policy, monkeypatch):
     """Work is counted in positions, not in time: positions are what encoder and estimator are paid by."""
     positions = []
-    decode = GraphBlocks.decode
+    decode = OnnxFlow.decode
 
     def counted(self, state, voice, ids, n, *args):
         positions.append(n)
         return decode(self, state, voice, ids, n, *args)
 
-    monkeypatch.setattr(GraphBlocks, "decode", counted)
+    monkeypatch.setattr(OnnxFlow, "decode", counted)
     list(streamtts.redecode(model, long_tokens, settings=Settings(policy=policy, **FIXED)))
     per_chunk = np.array(positions)
     assert len(per_chunk) >= 50
@@ -44,7 +46,9 @@ def test_memory_of_keys_and_values_is_not_moved_while_an_utterance_is_heard(mode
     voice = Voice("new", model.voice().t3_cond, model.tts.conds.gen)  # nothing was made for it yet
     decoder = Decoder(model, voice, settings)
     moves = []
-    monkeypatch.setattr(s3gen_memory, "moved", lambda *args: moves.append(args) or moved(*args))
+    monkeypatch.setattr(
+        block_causal_onnx, "copy_with_capacity", lambda *args: moves.append(args) or copy_with_capacity(*args)
+    )
     list(decoder.feed(long_tokens, last=True))
     assert not moves
     first, second = (Decoder(model, voice, settings) for _ in range(2))

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 from block_causal import at_once, in_turn
-from front_doors import check_server
 from safetensors.torch import save_file
+from server_check import check_server
 
 import streamtts
 from streamtts import Settings, serve
-from streamtts.architecture import NANO, build_t3
-from streamtts.random_checkpoint import write_checkpoint
+from streamtts.bench.random_checkpoint import write_checkpoint
+from streamtts.checkpoint.architecture import NANO, build_t3
+from streamtts.doctor.model_trial import logits_apart
 from streamtts.settings import SAMPLES_PER_TOKEN
-from streamtts.t3 import speech_tokens
-from streamtts.trial import logits_apart
+from streamtts.t3.step import speech_tokens
 
 pytestmark = pytest.mark.slow
 TEXT = "Turn left at the next light. [chuckle] Then keep right."

@@ -1,4 +1,4 @@
-"""What a model on a GPU does, on one that is not there (``pretend_gpu``): the CPU's audio, CUDA graphs."""
+"""A model on a simulated GPU (``pretend_gpu``): the same audio as on the CPU, and CUDA graphs."""
 
 import dataclasses
 import logging
@@ -9,11 +9,12 @@ import torch
 from pretend_gpu import OnGpu, Stream, pretend_gpu
 
 import streamtts
-from streamtts import Settings, StreamTTSError, generator, t3_cuda
-from streamtts.limits import Limits
+from streamtts import Settings, StreamTTSError, generator
 from streamtts.loader import MINI
-from streamtts.t3 import Gpt2, voice_prefix
-from streamtts.t3_cuda import CapturedGpt2, capture
+from streamtts.t3 import cuda_graph as t3_cuda
+from streamtts.t3.cuda_graph import CapturedGpt2, capture
+from streamtts.t3.step import Gpt2, voice_prefix
+from streamtts.wire.limits import Limits
 
 TEXT = "Good morning, how are you today?"
 TOKENS = list(range(100, 140))
@@ -82,8 +83,8 @@ mps_only = pytest.mark.parametrize("gpu", ["mps:0"], indirect=True, scope="modul
 
 @mps_only
 def test_mps_is_used_by_one_thread_at_a_time(gpu, on_gpu, monkeypatch):
-    """PyTorch crashes there otherwise: T3 is not given a thread, and a server no second place."""
-    monkeypatch.setattr(generator, "_in_thread", None)
+    """PyTorch crashes with more: T3 gets no thread of its own, and a server no second place."""
+    monkeypatch.setattr(generator, "run_ahead", None)
     assert list(streamtts.stream(on_gpu, TEXT, settings=Settings(parallel=True)))
     with pytest.raises(StreamTTSError, match="must be 1") as refusal:
         streamtts.serve(on_gpu, port=0, limits=Limits(places=2))
@@ -179,7 +180,7 @@ def test_the_first_sentence_goes_on_in_the_graph_of_the_warm_up(gpu, on_gpu, mon
 
 @cuda_only
 def test_what_an_utterance_leaves_behind_is_not_seen_by_the_next(gpu, on_gpu):
-    """Numbers that are none, say after an overflow, would be: no mask hides them."""
+    """NaN, say after an overflow, would be seen: a mask does not hide it."""
     tokens = spoken(on_gpu).tokens
     ((_, cache),) = on_gpu.gpt2._spare
     prefix = voice_prefix(on_gpu.gpt2, on_gpu.voice()).length

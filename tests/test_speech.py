@@ -1,9 +1,9 @@
 """Whisper hears streamed speech as well as speech rendered at once."""
 
 import pytest
-from hearing import WordErrors, word_errors
 
 import streamtts
+from streamtts.text.word_errors import WordErrors, word_errors
 
 SENTENCES = [
     "Hello, how can I help you today?",

@@ -18,8 +18,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import shortuuid
 
 from streamtts.audio import pcm16
-from streamtts.client import DEFAULT_URL
-from streamtts.client_session import AsyncSession, AsyncTurn
+from streamtts.client import DEFAULT_URL, AsyncSession, AsyncTurn
 from streamtts.errors import StreamTTSError
 from streamtts.settings import SAMPLE_RATE
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import io
-import re
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..text.word_errors import WordErrors, plain_words, word_errors
 from .constancy import a_minute, constancy
 from .corpus import Teacher, speak
 from .features import mel80
@@ -28,73 +28,12 @@ from .texts import held_out_sentences
 
 STAGES = ("teacher", "vocoder", "copy synthesis", "whole path")
 LISTENING_SENTENCES = 10
-ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-
-
-def spell(n: int) -> str:
-    """A number below a million in words."""
-    if n < 20:
-        return ONES[n]
-    if n < 100:
-        return TENS[n // 10] + (f" {ONES[n % 10]}" if n % 10 else "")
-    if n < 1000:
-        return f"{ONES[n // 100]} hundred" + (f" {spell(n % 100)}" if n % 100 else "")
-    return f"{spell(n // 1000)} thousand" + (f" {spell(n % 1000)}" if n % 1000 else "")
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words; digits written out, times read as two numbers, punctuation dropped."""
-    text = text.lower().replace("’", "'").replace("$", " dollars ").replace("%", " percent ")
-    text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
-    text = re.sub(
-        r"(\d+)th\b",
-        lambda m: {"one": "first", "two": "second", "three": "third"}.get(spell(int(m[1])), spell(int(m[1])) + "th"),
-        text,
-    )
-    text = re.sub(r"\d{1,6}", lambda m: f" {spell(int(m[0]))} ", text)
-    return re.sub(r"[^a-z' ]", " ", text).replace("o'clock", "").split()
-
-
-def word_errors(reference: str, heard: str) -> tuple[int, int]:
-    """Levenshtein distance in words, and the reference's length."""
-    r, h = words(reference), words(heard)
-    row = np.arange(len(h) + 1)
-    for i, a in enumerate(r, 1):
-        before, row = row, row.copy()
-        row[0] = i
-        for j, b in enumerate(h, 1):
-            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
-    return int(row[-1]), len(r)
-
-
 Shown = tuple[str, dict[str, NDArray[Any]], dict[str, str]]  # text, audio by stage, words heard by stage
 
 
 def ends_right(reference: str, heard: str) -> bool:
     """The last word is among the last two heard, and at most one word more is heard than was said."""
-    r, h = words(reference), words(heard)
+    r, h = plain_words(reference), plain_words(heard)
     return bool(h) and len(h) <= len(r) + 1 and r[-1] in h[-2:]
 
 
@@ -133,8 +72,8 @@ class Voices:
     """The sentence in every stage's voice."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
-        from ..clips import voices_folder
         from ..loader import load
+        from ..voice.clips import voices_folder
 
         self.model = load(folder, voices=voices_folder())
         self.tts, self.teacher, self.seed = self.model.tts, Teacher(), seed
@@ -168,8 +107,7 @@ def evaluate(
     """Print the table; write WORK/listen/index.html. Returns {stage: (word error rate, mean DNSMOS)}."""
     sentences = sentences or held_out_sentences()
     voices, ears = Voices(folder), Ears()
-    errors: dict[str, int] = dict.fromkeys(stages, 0)
-    counts: dict[str, int] = dict.fromkeys(stages, 0)
+    errors: dict[str, WordErrors] = dict.fromkeys(stages, WordErrors())
     scores: dict[str, list[float]] = {s: [] for s in stages}
     ended: dict[str, int] = dict.fromkeys(stages, 0)
     shown: list[Shown] = []
@@ -178,16 +116,14 @@ def evaluate(
         heard = {}
         for stage, audio in made.items():
             heard[stage] = ears.words(audio)
-            wrong, total = word_errors(text, heard[stage])
-            errors[stage] += wrong
-            counts[stage] += total
+            errors[stage] += word_errors(text, heard[stage])
             scores[stage].append(ears.quality(audio))
             ended[stage] += ends_right(text, heard[stage])
         if n < LISTENING_SENTENCES:
             shown.append((text, made, heard))
         tqdm.write(f"{text}\n    " + "\n    ".join(f"{k}: {v}" for k, v in heard.items() if k != "teacher"))
-    results = {s: (errors[s] / max(1, counts[s]), float(np.mean(scores[s]))) for s in stages}
-    print(f"| stage | word errors ({counts[stages[0]]} words) | whole to the last word | DNSMOS overall |")
+    results = {s: (errors[s].percent / 100, float(np.mean(scores[s]))) for s in stages}
+    print(f"| stage | word errors ({errors[stages[0]].words} words) | whole to the last word | DNSMOS overall |")
     print("| --- | --- | --- | --- |")
     for stage, (rate, score) in results.items():
         print(f"| {stage} | {100 * rate:.1f} % | {ended[stage]} of {len(sentences)} | {score:.2f} |")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ..architecture import Architecture
+from ..checkpoint.architecture import Architecture
 from .corpus import Part
 from .features import mel80
 from .flow import load_flow
@@ -38,7 +38,7 @@ def _fp16(module: Any, without: tuple[str, ...] = ()) -> dict[str, torch.Tensor]
 
 def trained_s3gen(work: Path, sizes: Architecture) -> Any:
     """S3Gen of these sizes with what has been trained; a speech tokenizer not yet trained stays random."""
-    from ..architecture import build_s3gen
+    from ..checkpoint.architecture import build_s3gen
 
     torch.manual_seed(0)
     s3gen = build_s3gen(sizes.s3gen)
@@ -81,7 +81,7 @@ def conditionals(
 
 def export(work: Path, sizes: Architecture, out: Path, start: Path | None = None) -> None:
     """Write the checkpoint folder `out` from everything in `work`; all but T3 from the folder `start`, if given."""
-    from ..architecture import build_voice_encoder
+    from ..checkpoint.architecture import build_voice_encoder
     from .text_tokenizer import built
 
     if sizes.silence_token % SOUNDS != SILENCE * DETAILS + SILENCE_DETAIL:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..architecture import S3GenSizes
+from ..checkpoint.architecture import S3GenSizes
 from .corpus import Part, split
 from .features import SILENT_MEL, Mel128
 from .phones import CODES, DETAILS, MELS_PER_TOKEN, SOUNDS
@@ -34,7 +34,7 @@ STEPS = 2
 
 def build_parts(sizes: S3GenSizes) -> tuple[Any, SummedTable]:
     """Stock flow of these sizes without dropout, and the summands of its token table."""
-    from ..architecture import build_flow
+    from ..checkpoint.architecture import build_flow
 
     flow = build_flow(sizes)
     for module in flow.modules():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..architecture import S3GenSizes, build_hift
+from ..checkpoint.architecture import S3GenSizes, build_hift
 from .corpus import Part, split
 from .flow import keep_end_in_fp32, load_flow
 from .speakers import xvector_bank

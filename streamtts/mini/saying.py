@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..text.word_errors import WordErrors, word_errors
 from .phones import UNITS
 from .said import Said, compare
 from .texts import VARIED
@@ -90,8 +91,8 @@ def total(results: Iterable[Result]) -> Total:
 def results(model: Any, texts: Iterable[str], seeds: int = 1, voice: str | None = None) -> Iterator[Result]:
     """Each text with each seed, in a voice of a model that `streamtts.load` has loaded."""
     from ..settings import Settings
-    from ..t3 import speech_tokens
-    from ..text import Piece, script
+    from ..t3.step import speech_tokens
+    from ..text.split import Piece, script
 
     chosen = model.voice(voice) if voice else model.voice()
     for text in texts:
@@ -106,19 +107,18 @@ def results(model: Any, texts: Iterable[str], seeds: int = 1, voice: str | None 
             yield Result(text, seed, tuple(said))
 
 
-def words_misheard(model: Any, texts: Iterable[str], voice: str | None = None) -> tuple[int, int]:
-    """Whisper's word errors on the decoded speech, seed 0, and the words of the texts."""
+def misheard(model: Any, texts: Iterable[str], voice: str | None = None) -> WordErrors:
+    """Whisper's word errors on the decoded speech, seed 0."""
     from ..generator import stream
     from ..settings import Settings
-    from .evaluate import Ears, word_errors
+    from .evaluate import Ears
 
-    ears, wrong, words = Ears(), 0, 0
+    ears, errors = Ears(), WordErrors()
+    chosen = {} if voice is None else {"voice": voice}
     for text in texts:
-        chosen = {} if voice is None else {"voice": voice}
-        heard = ears.words(stream(model, text, settings=Settings(seed=0), **chosen).collect().samples)
-        errors, count = word_errors(text, heard)
-        wrong, words = wrong + errors, words + count
-    return wrong, words
+        samples = stream(model, text, settings=Settings(seed=0), **chosen).collect().samples
+        errors += word_errors(text, ears.words(samples))
+    return errors
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--voice", help="of the folder voices/ (default: the built-in one)")
     parser.add_argument("--ears", action="store_true", help="also decode them and count the words misheard")
     args = parser.parse_args(argv)
-    from ..clips import voices_folder
+    from ..voice.clips import voices_folder
 
     model = load(args.model, voices=voices_folder())
     texts = [line for line in args.texts.read_text(encoding="utf-8").splitlines() if line]
@@ -143,8 +143,8 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{result.text}\n    seed {result.seed}: lost {result.lost}, doubled {result.doubled}")
     print(total(found))
     if args.ears:
-        wrong, words = words_misheard(model, texts, args.voice)
-        print(f"misheard: {wrong} of {words} words, {100 * wrong / words:.1f} %")
+        errors = misheard(model, texts, args.voice)
+        print(f"misheard: {errors.errors} of {errors.words} words, {errors.percent:.1f} %")
 
 
 if __name__ == "__main__":

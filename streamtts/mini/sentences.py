@@ -44,7 +44,7 @@ Item = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # units, sounds, unit in
 
 def read(tokenizer: Any, text: str) -> list[str]:
     """Text units that T3 is given for a text."""
-    from ..text import text_ids
+    from ..text.split import text_ids
 
     return [UNITS[i] for i in text_ids(tokenizer, text)]
 
@@ -116,7 +116,7 @@ def speak_units(teacher: Teacher, units: list[str]) -> dict[str, Any] | None:
 def _write_shard(folder: str, worker: int, workers: int, texts: list[str], tokenizer_file: str) -> None:
     from tqdm import tqdm
 
-    from ..quick_tokenizer import read_tokenizer
+    from ..checkpoint.tokenizer import read_tokenizer
 
     os.nice(10)
     tokenizer, teacher = read_tokenizer(Path(tokenizer_file)), Teacher(audio=False)

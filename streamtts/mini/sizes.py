@@ -1,6 +1,6 @@
 """The sizes mini is trained in; `export` writes them to the checkpoint's config.json."""
 
-from ..architecture import Architecture, S3GenSizes, T3Sizes
+from ..checkpoint.architecture import Architecture, S3GenSizes, T3Sizes
 from .phones import UNITS
 
 MINI = Architecture(

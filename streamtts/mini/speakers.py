@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..architecture import S3GenSizes
+from ..checkpoint.architecture import S3GenSizes
 from .corpus import Part
 
 SEED = 0

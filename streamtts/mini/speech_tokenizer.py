@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..architecture import S3GenSizes
+from ..checkpoint.architecture import S3GenSizes
 from .corpus import Part, split
 from .features import Mel128
 from .phones import NO_TEXT, SOUNDS, code_digits

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..architecture import T3Sizes
+from ..checkpoint.architecture import T3Sizes
 from .corpus import Part
 from .phones import CODES, NO_TEXT, POINTER_OF, POINTERS, SOUNDS
 from .sentences import Bank, Item
@@ -99,7 +99,7 @@ class Muon(torch.optim.Optimizer):
 
 def build_parts(sizes: T3Sizes) -> tuple[Any, Tables]:
     """Stock T3 of these sizes and the summed tables that stand in for its speech tables."""
-    from ..architecture import build_t3
+    from ..checkpoint.architecture import build_t3
 
     net = build_t3(sizes)
     nn.init.zeros_(net.cond_enc.spkr_enc.weight)  # the voice comes from the prompt codes

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from ..architecture import S3GenSizes
+from ..checkpoint.architecture import S3GenSizes
 from .corpus import LOW_VOICE, Part, split
 from .discriminator import Discriminator
 from .flow import decode_codes, keep_end_in_fp32, load_flow
@@ -181,7 +181,7 @@ def train_hift(
 
     The adversarial stage begins with what the spectral one left.
     """
-    from ..architecture import build_hift
+    from ..checkpoint.architecture import build_hift
 
     net = build_hift(sizes)
     if start is not None:

@@ -1,30 +1,28 @@
-"""The clients of a server as a table that renews itself, with a button to throw one out."""
+"""The clients of a server as a live table, with a button to disconnect each of them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-from ..roster import ClientInfo
-
-_HERE = Path(__file__).parent
+from ..server.clients import ClientInfo
+from . import assets
 
 
 class ClientTable(anywidget.AnyWidget):
-    """Shows what it is given; tells of pressed buttons.
+    """The table and its buttons.
 
     Args:
-        kick: Called with a client's id when its button was pressed.
+        kick: Called with a client's id when its button is pressed.
     """
 
-    _esm = (_HERE / "client_table.js").read_text()
-    _css = (_HERE / "player.css").read_text()
-    clients = traitlets.List(traitlets.Dict(), help="each a ClientInfo by its fields").tag(sync=True)
+    _esm = assets.read("page.js", "client_table.js")
+    _css = assets.read("panel.css")
+    clients = traitlets.List(traitlets.Dict(), help="the fields of one ClientInfo each").tag(sync=True)
 
     def __init__(self, kick: Callable[[int], object]) -> None:
         super().__init__()
@@ -32,7 +30,7 @@ class ClientTable(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def show(self, clients: Sequence[ClientInfo]) -> None:
-        """Show these; the page hears of it only if something changed."""
+        """Show these clients; a message goes to the page only when something has changed."""
         self.clients = [dataclasses.asdict(client) for client in clients]
 
     def _receive(self, _widget: ClientTable, content: Any, _buffers: list[memoryview]) -> None:

@@ -1,11 +1,11 @@
-// The speaking panel: text, buttons and meters (Panel), and the player behind them (Engine).
+// The player behind the speaking panel: receives audio from the kernel, plays it, and keeps the figures to show.
 //
-// One Engine per widget owns the AudioContext, so two views of one panel sound once. The kernel generates in a thread
-// and sends {type: "begin" | "audio" | "end" | "stopped" | "error", utterance, ...}; "audio" carries one binary buffer
-// of 16-bit little-endian PCM. The page sends "speak", "rerender", "stop", and a "report" once playback has ended.
-// Names of utterances begin with the page that asked for them: two tabs on one kernel do not play each other's speech.
+// One Player per widget owns the AudioContext, so two views of one panel play the audio once. The kernel generates in a
+// thread and sends {type: "begin" | "audio" | "end" | "stopped" | "error", utterance, ...}; "audio" carries one binary
+// buffer of 16-bit little-endian PCM. The page sends "speak", "rerender", "stop", and a "report" when playback has ended.
+// The name of an utterance starts with the id of the page that asked for it, so a second page on the same kernel does
+// not play it.
 
-const RATE = 24000; // Hz, the family's sample rate
 const BUCKET = 120; // samples per stored waveform peak: 5 ms
 
 /** Live playback needs an AudioWorklet, and browsers give that to secure contexts (https, localhost) only. */
@@ -20,14 +20,6 @@ function openContext(rate) {
   } catch {
     return new AudioContext({ latencyHint: "interactive" });
   }
-}
-
-/** Whether the host shows a dark theme: JupyterLab says so itself, others by their background. */
-function isDark() {
-  const { jpThemeLight } = document.body.dataset;
-  if (jpThemeLight) return jpThemeLight === "false";
-  const [r, g, b, alpha = 1] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-  return alpha > 0 && r + g + b < 3 * 100;
 }
 
 function wavBlob(chunks, rate) {
@@ -49,7 +41,7 @@ function wavBlob(chunks, rate) {
   return new Blob([header, ...chunks], { type: "audio/wav" });
 }
 
-class Engine {
+class Player {
   constructor(model) {
     this.model = model;
     this.client = Math.random().toString(36).slice(2); // crypto.randomUUID is missing where the page is not secure
@@ -57,15 +49,15 @@ class Engine {
     this.listeners = new Set();
     this.context = null;
     this.node = null;
-    this.waiting = []; // messages for the worklet until its module is there
-    this.clipReason = canStream() ? "" : "This page is not a secure context (https or localhost), so it gets no live audio.";
+    this.waiting = []; // messages for the worklet while it loads
+    this.clipReason = canStream() ? "" : "This page is not a secure context (https or localhost), so it cannot play live audio.";
     this.current = null;
     this.clear("idle");
-    this.onMessage = (message, buffers) => this.receive(message, buffers);
+    this.onMessage = (message, buffers) => this.fromKernel(message, buffers);
     model.on("msg:custom", this.onMessage);
   }
 
-  /** Forgets the last utterance and shows `phase`. */
+  /** Forgets the previous utterance and shows `phase`. */
   clear(phase) {
     if (this.clip) URL.revokeObjectURL(this.clip);
     this.clip = null;
@@ -76,14 +68,14 @@ class Engine {
     this.peaks = []; // [low, high] per BUCKET samples
     this.bucket = { low: 0, high: 0, filled: 0 };
     this.received = this.played = this.buffered = this.underruns = this.silence = 0; // samples; events; samples
-    this.clickedAt = this.heardAfter = this.engineAfter = this.rtf = null;
-    this.stats = this.error = null;
+    this.clickedAt = this.heardTtfa = this.kernelTtfa = this.rtf = null; // milliseconds; RTF has no unit
+    this.error = null;
     this.reported = false;
   }
 
-  // ---- what the buttons do -------------------------------------------------------------------------------------
+  // ---- requests of the buttons --------------------------------------------------------------------------------------
 
-  ask(type, content) {
+  request(type, content) {
     this.unlock();
     this.send({ type: "stop" });
     const clickedAt = performance.now();
@@ -98,13 +90,13 @@ class Engine {
     this.send({ type: "stop" });
     this.model.send({ type: "stop", utterance: this.current });
     if (this.phase === "asked" || this.phase === "generating" || this.playing !== "finished") this.phase = "stopped";
-    this.current = null; // chunks still under way are not for anybody now
+    this.current = null; // chunks that still arrive are ignored
     this.playing = "idle";
     this.buffered = 0;
     this.finish();
   }
 
-  /** Runs inside the click, before anything is awaited: only there may a page begin to sound. */
+  /** Call it inside the click handler, before any await: browsers let a page start audio only there. */
   unlock() {
     if (this.clipReason) return;
     if (!this.context) {
@@ -124,18 +116,18 @@ class Engine {
         outputChannelCount: [1],
         processorOptions: { rate: RATE },
       });
-      this.node.port.onmessage = ({ data }) => this.heard(data);
+      this.node.port.onmessage = ({ data }) => this.fromWorklet(data);
       this.node.onprocessorerror = () => this.giveUp("The audio worklet failed.");
       this.node.connect(this.context.destination);
       for (const message of this.waiting.splice(0)) this.node.port.postMessage(message);
     } catch (error) {
-      this.giveUp(`This page did not load the audio worklet (${error.message}).`);
+      this.giveUp(`The audio worklet could not be loaded (${error.message}).`);
     } finally {
       URL.revokeObjectURL(url);
     }
   }
 
-  /** No live audio here: what is collected plays as a finished clip instead. */
+  /** Live playback is not possible: the audio is collected and played as a clip when it is complete. */
   giveUp(reason) {
     this.clipReason = reason;
     this.waiting = [];
@@ -150,28 +142,28 @@ class Engine {
     else if (this.context) this.waiting.push(message);
   }
 
-  // ---- what the kernel says ------------------------------------------------------------------------------------
+  // ---- messages of the kernel ---------------------------------------------------------------------------------------
 
-  receive(message, buffers) {
+  fromKernel(message, buffers) {
     if (message.type === "begin") this.begin(message);
     if (message.utterance !== this.current || this.current === null) return;
     if (message.type === "audio") this.audio(message, buffers[0]);
     if (message.type === "end") {
       this.phase = "complete";
-      this.showStats(message.stats);
+      this.takeStats(message.stats);
       this.send({ type: "end" });
       if (this.clipReason) this.finish();
     }
     if (message.type === "stopped") {
       this.phase = "stopped";
-      this.showStats(message.stats);
+      this.takeStats(message.stats);
       this.send({ type: "stop" });
       this.finish();
     }
     if (message.type === "error") {
       this.phase = "failed";
       this.error = message;
-      this.send({ type: "end" }); // what was heard so far stays valid: let it play out
+      this.send({ type: "end" }); // the audio received so far is valid and plays to its end
       if (this.clipReason || !this.received) this.finish();
     }
     this.changed();
@@ -179,8 +171,8 @@ class Engine {
 
   begin(message) {
     if (message.utterance !== this.current) {
-      if (!message.utterance.startsWith("kernel-")) return; // another tab's
-      this.unlock(); // without a click this may leave the context suspended, which the panel then says
+      if (!message.utterance.startsWith("kernel-")) return; // another page's
+      this.unlock(); // without a click the context may stay suspended; the panel shows that
       this.send({ type: "stop" });
       this.clear("asked");
       this.current = message.utterance;
@@ -191,12 +183,12 @@ class Engine {
   }
 
   audio(message, view) {
-    const pcm = new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-    const samples = Float32Array.from(pcm, (value) => value / 32767);
+    const pcm = pcm16(view);
+    const samples = toFloat(pcm);
     this.chunks.push(pcm);
     this.seams.push(...message.seams);
     this.received += pcm.length;
-    this.engineAfter ??= message.elapsed_ms;
+    this.kernelTtfa ??= message.elapsed_ms;
     this.rtf = message.elapsed_ms / (this.received / RATE) / 1000;
     this.collectPeaks(samples);
     this.send({ type: "audio", samples }, [samples.buffer]);
@@ -213,17 +205,16 @@ class Engine {
     }
   }
 
-  showStats(stats) {
-    this.stats = stats;
-    if (stats.ttfa_ms != null) this.engineAfter = stats.ttfa_ms;
+  takeStats(stats) {
+    if (stats.ttfa_ms != null) this.kernelTtfa = stats.ttfa_ms;
     if (stats.rtf != null) this.rtf = stats.rtf;
   }
 
-  // ---- what the audio thread says ------------------------------------------------------------------------------
+  // ---- messages of the audio thread ---------------------------------------------------------------------------------
 
-  heard(message) {
+  fromWorklet(message) {
     if (message.utterance === undefined || message.utterance !== this.current) return;
-    if (message.type === "first" && this.clickedAt !== null) this.heardAfter = this.leavesAt(message.time) - this.clickedAt;
+    if (message.type === "first" && this.clickedAt !== null) this.heardTtfa = this.leavesAt(message.time) - this.clickedAt;
     if (message.type === "report") {
       const { state, played, buffered, underruns, silence } = message;
       const ended = state === "finished" && this.playing !== "finished";
@@ -233,7 +224,7 @@ class Engine {
     this.changed();
   }
 
-  /** When a sample of the context's clock leaves the device, on the page's clock, in milliseconds. */
+  /** The page's time (ms) at which the sample of this context time (s) leaves the device. */
   leavesAt(time) {
     const { contextTime, performanceTime } = this.context.getOutputTimestamp();
     if (performanceTime) return performanceTime + (time - contextTime) * 1000;
@@ -241,7 +232,7 @@ class Engine {
     return performance.now() + (time - currentTime + baseLatency + outputLatency) * 1000;
   }
 
-  /** Playback is over, by itself or by Stop: the clip can be had, and the kernel hears how it went. */
+  /** Playback has ended, by itself or by Stop: offers the clip and reports to the kernel. */
   finish() {
     if (this.reported) return;
     this.reported = true;
@@ -257,13 +248,13 @@ class Engine {
         samples_played: played,
         underruns,
         silence_ms: (this.silence / RATE) * 1000,
-        heard_after_ms: this.heardAfter,
+        heard_after_ms: this.heardTtfa,
       },
     });
     this.changed();
   }
 
-  // ---- what the panel shows ------------------------------------------------------------------------------------
+  // ---- what the panel shows -----------------------------------------------------------------------------------------
 
   get busy() {
     return this.phase === "asked" || this.phase === "generating" || this.playing === "playing" || this.playing === "filling";
@@ -294,174 +285,3 @@ class Engine {
     this.current = null;
   }
 }
-
-// ---- the panel --------------------------------------------------------------------------------------------------
-
-const MARKUP = `
-  <textarea class="text" rows="3" aria-label="Text to speak" spellcheck="false"></textarea>
-  <div class="row">
-    <button class="speak" title="Speak this text (Ctrl+Enter)">Speak</button>
-    <button class="stop" title="Stop playback and generation" disabled>Stop</button>
-    <button class="rerender" title="Play the same speech tokens again with the settings as they are now" disabled>Re-render</button>
-    <label class="pick">voice <select class="voice" aria-label="Voice"></select></label>
-    <span class="state" role="status"></span>
-  </div>
-  <p class="error" role="alert" hidden></p>
-  <p class="notice" hidden></p>
-  <canvas class="wave" role="img" aria-label="Waveform so far, with chunk seams and the play position"></canvas>
-  <dl class="meters">
-    <div title="Time to first audio: from the click to the first sample leaving the browser"><dt>TTFA heard</dt><dd class="heard"></dd></div>
-    <div title="Time to first audio: from the start of generation to the first chunk, in the kernel"><dt>TTFA kernel</dt><dd class="engine"></dd></div>
-    <div title="Generation time over audio time: below 1 is faster than real time"><dt>RTF</dt><dd class="rtf"></dd></div>
-    <div title="Audio received and not yet played"><dt>buffered</dt><dd class="buffered"></dd></div>
-    <div title="Times the player ran dry, and the silence that cost"><dt>underruns</dt><dd class="underruns"></dd></div>
-    <div title="Audio played of audio received"><dt>audio</dt><dd class="audio"></dd></div>
-    <div title="Chunks received"><dt>chunks</dt><dd class="chunks"></dd></div>
-  </dl>
-  <div class="row clip" hidden><audio controls></audio><a class="download" download="speech.wav">Download WAV</a></div>
-`;
-
-const ms = (value) => (value === null ? "–" : `${Math.round(value)} ms`);
-const seconds = (samples) => (samples / RATE).toFixed(2);
-
-function render(engine, model, el) {
-  const root = document.createElement("div");
-  root.className = "streamtts-panel";
-  root.innerHTML = MARKUP;
-  // In JupyterLab, Enter on a button presses it instead of editing the cell. The text box keeps Ctrl+S and the like.
-  root.querySelectorAll("button, select, a").forEach((control) => (control.dataset.lmSuppressShortcuts = "true"));
-  el.append(root);
-  const $ = (name) => root.querySelector(`.${name}`);
-
-  const speak = () => engine.ask("speak", { text: $("text").value, voice: $("voice").value });
-  $("speak").onclick = speak;
-  $("stop").onclick = () => engine.stop();
-  $("rerender").onclick = () => engine.ask("rerender", { voice: $("voice").value });
-  $("state").onclick = () => engine.unlock();
-  $("text").onkeydown = (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      speak();
-    }
-  };
-  $("text").onchange = () => {
-    model.set("text", $("text").value);
-    model.save_changes();
-  };
-  const showText = () => ($("text").value = model.get("text"));
-  const showVoices = () => {
-    $("voice").replaceChildren(...model.get("voices").map((name) => new Option(name, name)));
-    $("voice").value = model.get("voice");
-  };
-  $("voice").onchange = () => {
-    model.set("voice", $("voice").value);
-    model.save_changes();
-  };
-
-  const show = () => {
-    const [kind, words] = engine.label;
-    $("state").dataset.kind = kind;
-    if ($("state").textContent !== words) $("state").textContent = words; // a screen reader hears changes only
-    $("stop").disabled = !engine.busy;
-    $("rerender").disabled = !model.get("can_rerender");
-    $("error").hidden = !engine.error;
-    $("error").textContent = engine.error ? `${engine.error.code}: ${engine.error.message}` : "";
-    $("notice").hidden = !engine.clipReason;
-    $("notice").textContent = engine.clipReason && `${engine.clipReason} The finished clip plays below instead.`;
-    $("heard").textContent = ms(engine.heardAfter);
-    $("engine").textContent = ms(engine.engineAfter);
-    $("rtf").textContent = engine.rtf === null ? "–" : engine.rtf.toFixed(2);
-    $("buffered").textContent = ms((engine.buffered / RATE) * 1000);
-    $("underruns").textContent = engine.underruns + (engine.silence ? ` (${ms((engine.silence / RATE) * 1000)})` : "");
-    $("underruns").dataset.bad = engine.underruns > 0;
-    $("audio").textContent = `${seconds(engine.played)} / ${seconds(engine.received)} s`;
-    $("chunks").textContent = engine.chunks.length;
-    showClip();
-    draw($("wave"), engine);
-  };
-  const showClip = () => {
-    $("clip").hidden = !engine.clip;
-    const audio = root.querySelector("audio");
-    if (audio.dataset.clip === (engine.clip ?? "")) return;
-    audio.dataset.clip = engine.clip ?? "";
-    if (!engine.clip) return audio.removeAttribute("src");
-    $("download").href = audio.src = engine.clip;
-    if (engine.clipReason) audio.play().catch(() => {}); // refused without a recent click: the controls are there
-  };
-
-  let frame = 0;
-  const soon = () => (frame ||= requestAnimationFrame(() => ((frame = 0), show())));
-  engine.listeners.add(soon);
-  const resized = new ResizeObserver(soon);
-  resized.observe($("wave"));
-  model.on("change:text", showText);
-  model.on("change:voices change:voice", showVoices);
-  model.on("change:can_rerender", soon);
-  showText();
-  showVoices();
-  show();
-  return () => {
-    engine.listeners.delete(soon);
-    resized.disconnect();
-    cancelAnimationFrame(frame);
-    model.off("change:text", showText);
-    model.off("change:voices change:voice", showVoices);
-    model.off("change:can_rerender", soon);
-  };
-}
-
-/** The waveform so far: played part strong, the rest pale, a dashed line where two decoder passes join. */
-function draw(canvas, engine) {
-  const scale = window.devicePixelRatio || 1;
-  const { clientWidth: width, clientHeight: height } = canvas;
-  if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
-  if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
-  const pen = canvas.getContext("2d");
-  const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  const total = Math.max(engine.received, RATE * 2); // a short start does not fill the whole width
-  const middle = height / 2;
-  const played = (engine.played / total) * width;
-  const loudest = engine.peaks.reduce((most, [low, high]) => Math.max(most, high, -low), 0.1);
-  for (let x = 0; x < (engine.received / total) * width; x++) {
-    const from = Math.floor(((x / width) * total) / BUCKET);
-    const to = Math.max(from + 1, Math.floor((((x + 1) / width) * total) / BUCKET));
-    let low = 0;
-    let high = 0;
-    for (let i = from; i < to && i < engine.peaks.length; i++) {
-      low = Math.min(low, engine.peaks[i][0]);
-      high = Math.max(high, engine.peaks[i][1]);
-    }
-    pen.fillStyle = colour(x < played ? "--wave-played" : "--wave-waiting");
-    const top = middle - (high / loudest) * middle * 0.92;
-    pen.fillRect(x, top, 1, Math.max(1, ((high - low) / loudest) * middle * 0.92));
-  }
-  pen.strokeStyle = colour("--wave-seam");
-  pen.setLineDash([3, 3]);
-  pen.beginPath();
-  for (const seam of engine.seams) {
-    const x = Math.round((seam / total) * width) + 0.5;
-    pen.moveTo(x, 0);
-    pen.lineTo(x, height);
-  }
-  pen.stroke();
-  pen.setLineDash([]);
-  if (engine.playing === "playing") {
-    pen.fillStyle = colour("--wave-head");
-    pen.fillRect(played - 1, 0, 2, height);
-  }
-}
-
-export default () => {
-  let engine;
-  return {
-    initialize({ model }) {
-      engine = new Engine(model);
-      return () => engine.close();
-    },
-    render({ model, el }) {
-      return render(engine, model, el);
-    },
-  };
-};

@@ -1,9 +1,10 @@
-"""The live player: a panel with Speak, Stop and Re-render whose audio comes in binary messages as it is generated.
+"""The live player: a panel with Speak, Stop and Re-render that receives audio while it is generated.
 
-The page's half is ``player.js`` with ``worklet.js`` (the audio thread) beside it; this half only carries messages.
+This half only carries messages. In the page, ``player.js`` plays, ``player_panel.js`` shows, and ``worklet.js`` is the
+audio thread.
 
 Page to kernel: ``speak`` {utterance, text, voice, dark}, ``rerender`` {utterance, voice, dark}, ``stop`` {utterance},
-``report`` {report: {outcome, samples_received, samples_played, underruns, ...}} once playback has ended.
+``report`` {report: {outcome, samples_received, samples_played, underruns, ...}} when playback has ended.
 Kernel to page, each with its ``utterance``: ``begin`` {prebuffer_ms}, ``audio`` {index, sample_offset, samples, seams,
 elapsed_ms} with one buffer of 16-bit PCM, then exactly one of ``end`` {stats}, ``stopped`` {stats}, ``error`` {code,
 message, field}.
@@ -12,7 +13,6 @@ message, field}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -20,11 +20,10 @@ import traitlets
 
 from .. import audio
 from ..errors import StreamTTSError
+from . import assets
 
 if TYPE_CHECKING:
     from ..generator import AudioChunk
-
-_HERE = Path(__file__).parent
 
 Request = Callable[[dict[str, Any]], None]
 
@@ -33,34 +32,33 @@ class Player(anywidget.AnyWidget):
     """Text box, buttons, meters and the audio output in the browser.
 
     Args:
-        text: What the text box holds at first.
-        voices: Names offered.
-        on_request: Called in the kernel's thread with each ``speak``, ``rerender`` and ``stop`` message; it must
-            return at once, since widgets stand still meanwhile.
+        text: Initial content of the text box.
+        voices: Names to choose from; the first one is selected.
+        on_request: Called in the kernel's thread with each ``speak``, ``rerender`` and ``stop`` message. It must
+            return at once: no widget responds until it does.
     """
 
-    # Text, not paths: anywidget keeps every widget of a path alive for ever, to tell it of changes of the file.
-    _esm = (_HERE / "player.js").read_text()
-    _css = (_HERE / "player.css").read_text()
+    _esm = assets.read("page.js", "player.js", "player_panel.js")
+    _css = assets.read("panel.css")
     worklet = traitlets.Unicode().tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)
     voices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     voice = traitlets.Unicode("default").tag(sync=True)
     can_rerender = traitlets.Bool(False).tag(sync=True)
-    context_rate = traitlets.Int(0, help="Hz to open the AudioContext at; 0: the stream's own rate").tag(sync=True)
-    report = traitlets.Dict(help="how the last playback ended, as the page counted it")
+    context_rate = traitlets.Int(0, help="rate of the AudioContext in Hz; 0 for the stream's own rate").tag(sync=True)
+    report = traitlets.Dict(help="how the last playback ended, as counted in the page")
 
     def __init__(self, text: str, voices: Sequence[str], on_request: Request) -> None:
-        super().__init__(worklet=(_HERE / "worklet.js").read_text(), text=text, voices=list(voices), voice=voices[0])
+        super().__init__(worklet=assets.read("worklet.js"), text=text, voices=list(voices), voice=voices[0])
         self._on_request = on_request
         self.on_msg(self._receive)
 
     def begin(self, utterance: str, prebuffer_ms: float) -> None:
-        """Audio of this utterance follows; playback starts once ``prebuffer_ms`` of it have come."""
+        """Audio of this utterance follows; playback starts when ``prebuffer_ms`` of it are buffered."""
         self.send({"type": "begin", "utterance": utterance, "prebuffer_ms": prebuffer_ms})
 
     def audio(self, utterance: str, chunk: AudioChunk) -> None:
-        """One chunk to play after those before it."""
+        """The next chunk to play."""
         message = {
             "type": "audio",
             "utterance": utterance,
@@ -77,11 +75,11 @@ class Player(anywidget.AnyWidget):
         self.send({"type": "end", "utterance": utterance, "stats": dict(stats)})
 
     def stopped(self, utterance: str, stats: Mapping[str, Any]) -> None:
-        """The utterance was cancelled; the page falls silent if it has not yet."""
+        """The utterance was cancelled; the page stops playing it."""
         self.send({"type": "stopped", "utterance": utterance, "stats": dict(stats)})
 
     def error(self, utterance: str, error: StreamTTSError) -> None:
-        """The utterance failed: the panel shows code and message; what was heard stays."""
+        """The utterance failed: the panel shows code and message. Audio sent before still plays."""
         message = {"type": "error", "utterance": utterance, "code": error.code, "message": error.message}
         self.send(message | {"field": error.field})
 

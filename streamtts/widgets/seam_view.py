@@ -1,4 +1,4 @@
-"""The live figure: the stream over one-shot, every seam under the glass, and how far they are apart."""
+"""Seams of the last utterance: its waveform, a zoom on every seam over one-shot, and the distance between both."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ..seams import analyse
 if TYPE_CHECKING:
     from ..generator import Utterance
 
-_IDLE = "Once something has been spoken, its seams are shown here."
-_BEFORE = "Below: the utterance before."
+_IDLE = "The seams of an utterance are shown here when it is complete."
+_PREVIOUS = "Below: the previous utterance."
 _HIDDEN = {"width": "100%", "max_width": "900px", "display": "none"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the view shows of one utterance."""
+    """What the view shows for one utterance."""
 
     distance_db: float | None
     words: str  # HTML
     waveform: bytes  # PNG
-    zooms: bytes  # PNG, empty without a seam
+    zooms: bytes  # PNG, empty if there is no seam
 
 
 class SeamView(ipywidgets.VBox):
-    """A line of figures and two pictures, renewed after every utterance. Its methods may be called from any thread.
+    """A line of text and two pictures, updated after every utterance. Methods may be called from any thread.
 
     Attributes:
-        distance_db: Log-mel distance of what is shown, in dB; ``None`` while nothing is.
+        distance_db: Log-mel distance of the utterance shown, in dB, or ``None`` if none is shown.
     """
 
     def __init__(self) -> None:
@@ -42,16 +42,16 @@ class SeamView(ipywidgets.VBox):
         super().__init__([self.words, self.waveform, self.zooms], layout={"max_width": "940px"})
 
     def outdated(self) -> None:
-        """Something newer is being spoken: what is shown here is the utterance before."""
+        """Mark the pictures as those of the previous utterance while a new one is generated."""
         self.distance_db = None
         if self.waveform.value:
-            self.words.value = f"{_BEFORE}<br>Its successor follows once it has been spoken to its end."
+            self.words.value = f"{_PREVIOUS}<br>The new one is shown here when it is complete."
             self._fade(True)
 
     def busy(self) -> None:
-        """Say that the comparison is under way."""
-        before = f"<br>{_BEFORE}" if self.waveform.value else ""
-        self.words.value = f"Decoding the same tokens at once, to compare …{before}"
+        """Say that the comparison is running."""
+        previous = f"<br>{_PREVIOUS}" if self.waveform.value else ""
+        self.words.value = f"Decoding the same tokens in one pass, for comparison …{previous}"
 
     def failed(self, reason: str) -> None:
         """Say why there is no comparison."""
@@ -75,8 +75,8 @@ class SeamView(ipywidgets.VBox):
 
 
 def compare(made: Utterance, whole: Utterance, dark: bool = False) -> Comparison:
-    """A streamed utterance against the one-shot decoding of its tokens. Takes a while; touches no widget."""
-    from .. import plots  # matplotlib takes a while to import, and is not needed to speak
+    """Compare a streamed utterance with the one-shot decoding of its tokens. Slow; uses no widget."""
+    from ..seams import plots  # imports matplotlib, which is slow and not needed to speak
 
     report = analyse(made.samples, made.seams, reference=whole.samples)
     theme: plots.ThemeName = "dark" if dark else "light"
@@ -88,14 +88,14 @@ def compare(made: Utterance, whole: Utterance, dark: bool = False) -> Comparison
 
 
 def _words(made: Utterance, distance_db: float | None) -> str:
-    """What was compared, and how far apart the two are."""
+    """The distance, and the settings of the utterance, as HTML."""
     s = made.stats.settings
     distance = "not measured" if distance_db is None else f"{distance_db:.2f} dB"
     context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}"
     blend = f", crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}"
-    plays_a_part = {"none": blend, "window": context + blend}.get(s["policy"], "")
+    used = {"none": blend, "window": context + blend}.get(s["policy"], "")
     return (
-        f"<b>Stream against one-shot: log-mel distance {distance}</b> (how differently coloured; lower is closer)"
-        f"<br>policy {s['policy']}{plays_a_part}, chunks of {s['first_chunk_tokens']}, then "
-        f"{s['tokens_per_chunk']} tokens growing by {s['chunk_growth']:g}, seed {s['seed']}"
+        f"<b>Stream against one-shot: log-mel distance {distance}</b> (difference of the spectra; lower is closer)"
+        f"<br>policy {s['policy']}{used}, first chunk {s['first_chunk_tokens']}, "
+        f"chunk size {s['tokens_per_chunk']}, chunk growth {s['chunk_growth']:g}, seed {s['seed']}"
     )

@@ -1,4 +1,4 @@
-// Launch and stop the server, and one line to copy. The kernel keeps `url`, `command` and `error`.
+// A button that launches and stops the server, and a command to copy. The kernel sets `url`, `command` and `error`.
 
 const MARKUP = `
   <div class="row">
@@ -9,7 +9,7 @@ const MARKUP = `
   <div class="row line" hidden><code></code><button class="copy">Copy</button></div>
 `;
 
-/** The clipboard is for secure contexts only; elsewhere the line is selected, one key press from being copied. */
+/** The clipboard is for secure contexts only. Elsewhere this selects the command, ready for Ctrl+C. */
 async function copy(code) {
   if (navigator.clipboard) return navigator.clipboard.writeText(code.textContent).then(() => "Copied", () => select(code));
   return select(code);
@@ -24,14 +24,14 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "streamtts-panel";
   root.innerHTML = MARKUP;
-  root.querySelectorAll("button").forEach((button) => (button.dataset.lmSuppressShortcuts = "true")); // as in player.js
+  keepEnter(root);
   el.append(root);
   const $ = (selector) => root.querySelector(selector);
 
   const show = () => {
     const url = model.get("url");
     $(".launch").textContent = url ? "Stop server" : "Launch server";
-    $(".address").textContent = url ? `listening on ${url}` : "no server runs";
+    $(".address").textContent = url ? `listening on ${url}` : "The server is not running.";
     $(".error").hidden = !model.get("error");
     $(".error").textContent = model.get("error");
     $(".line").hidden = !model.get("command");

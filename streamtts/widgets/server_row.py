@@ -1,10 +1,9 @@
-"""Launch and stop the WebSocket server from the notebook, and the one line that talks to it."""
+"""Launch and stop the WebSocket server from the notebook, and show a command that uses it."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -12,28 +11,26 @@ import traitlets
 
 from ..errors import StreamTTSError
 from ..settings import Settings
+from . import assets
 
 if TYPE_CHECKING:
     from ..loader import Model
-    from ..server import ServerHandle
-
-_HERE = Path(__file__).parent
+    from ..server.server import ServerHandle
 
 
 class ServerRow(anywidget.AnyWidget):
     """A button that starts the server on this kernel's model, its address, and a client command to copy.
 
     Args:
-        model: What the server speaks with.
-        text: Gives the words of the client command.
-        port: Where to listen; another free port is taken when this one is.
-        settings: Gives the settings in force where a request names none, at every launch.
+        model: The model that the server uses.
+        text: Returns the text for the client command.
+        port: Port to listen on, by default the server's own. If it is taken, any free port.
+        settings: Called at every launch; returns the settings of requests that give none.
     """
 
-    # Text, not paths: anywidget keeps every widget of a path alive for ever, to tell it of changes of the file.
-    _esm = (_HERE / "server_row.js").read_text()
-    _css = (_HERE / "player.css").read_text()
-    url = traitlets.Unicode(help="where clients connect; empty: no server runs").tag(sync=True)
+    _esm = assets.read("page.js", "server_row.js")
+    _css = assets.read("panel.css")
+    url = traitlets.Unicode(help="the server's address, empty while it is not running").tag(sync=True)
     command = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
 
@@ -50,9 +47,9 @@ class ServerRow(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def launch(self) -> None:
-        """Start the server, or another in its place; a fault is shown in the row."""
-        from ..protocol import DEFAULT_PORT
-        from ..server import serve
+        """Start the server, or restart it. An error is shown in the row."""
+        from ..server.server import serve
+        from ..wire.addresses import DEFAULT_PORT
 
         self.stop()
         try:
@@ -71,19 +68,19 @@ class ServerRow(anywidget.AnyWidget):
         self.refresh()
 
     def stop(self) -> None:
-        """Stop the server if one runs."""
+        """Stop the server if it is running."""
         handle, self.handle = self.handle, None
         if handle is not None:
             handle.stop()
         self.url = self.command = ""
 
     def refresh(self) -> None:
-        """Put the text as it is now into the client command."""
+        """Update the client command with the current text."""
         if self.url:
             self.command = f"streamtts say {shlex.quote(_one_line(self._text()))} --url {self.url}"
 
     def close(self) -> None:
-        """Stop the server and take the row away."""
+        """Stop the server and remove the row."""
         self.stop()
         super().close()
 
@@ -96,8 +93,8 @@ class ServerRow(anywidget.AnyWidget):
 
 
 def _one_line(text: str, longest: int = 80) -> str:
-    """The first words of a text: a command to copy stays on one line."""
+    """The first words of a text, so that the command fits on one line."""
     words = " ".join(text.split())
     if len(words) > longest:
         words = words[:longest].rsplit(" ", 1)[0]
-    return f" {words}" if words.startswith("-") else words or "Hello"  # a leading dash would read as an option
+    return f" {words}" if words.startswith("-") else words or "Hello"  # a leading dash would be taken for an option

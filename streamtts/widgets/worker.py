@@ -1,14 +1,28 @@
-"""A thread that does one job after another, so that the kernel's own thread stays free for widgets."""
+"""Threads and lifetime of a panel: work outside the kernel's own thread, and one panel of each kind at a time."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Panel = TypeVar("Panel")
+
+_open: dict[object, Any] = {}  # by class: the panel that this kernel shows
+
+
+def open_panel(kind: Callable[Parameters, Panel], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Panel:
+    """A new panel of this class. The one that an earlier run of the cell opened is closed first."""
+    if (previous := _open.pop(kind, None)) is not None:
+        previous.close()
+    panel = _open[kind] = kind(*args, **kwargs)
+    return panel
 
 
 class Worker:
-    """Runs submitted calls in order in one daemon thread, until closed."""
+    """A daemon thread that runs the submitted calls in order, so that widgets respond meanwhile."""
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -16,17 +30,22 @@ class Worker:
         self._thread.start()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Queue ``job``. It handles its own errors."""
+        """Queue ``job``, which handles its own errors."""
         self._jobs.put(job)
 
-    def close(self, timeout_s: float | None = None) -> bool:
-        """End after the jobs already queued; True if the thread has ended within ``timeout_s``."""
+    def wait(self) -> None:
+        """Block until all jobs queued so far have run."""
+        done = threading.Event()
+        self.submit(done.set)
+        done.wait()
+
+    def close(self, timeout_s: float) -> None:
+        """End the thread after the jobs already queued; wait for it at most ``timeout_s``."""
         self._jobs.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-            del job  # an idle worker keeps no utterance alive
+            del job  # so that an idle worker keeps no utterance in memory

@@ -1,21 +1,21 @@
-// The audio thread's half of the player: a ring buffer of samples at the stream's rate, read by the audio clock.
+// The audio thread's part of the player: a ring buffer of samples at the stream's rate, read by the audio clock.
+// Notebook panel and the server's demo page use the same file.
 //
-// Messages in:  {type: "begin", utterance, prebuffer}   samples to hold before the first one sounds
+// Messages in:  {type: "begin", utterance, prebuffer}   samples to buffer before playback starts
 //               {type: "audio", samples: Float32Array}
 //               {type: "end"}                           no more audio for this utterance
-//               {type: "stop"}                          fade out and forget the rest
+//               {type: "stop"}                          fade out and drop the rest
 // Messages out: {type: "report", utterance, state, played, buffered, underruns, silence}   in source samples
 //               {type: "first", utterance, time}        the context time at which the first sample leaves
-//               {type: "buffered", written}             every "audio" is acknowledged
 //
-// Where the context runs at the stream's own rate samples pass through untouched and the browser resamples for the
-// device. Where it does not, they are resampled here with one windowed sinc whose position runs on across chunks, so
-// a chunk boundary is nowhere to be heard.
+// Where the context runs at the stream's own rate, samples pass through unchanged and the browser resamples for the
+// device. Otherwise they are resampled here with a windowed sinc whose position continues across chunks, so a chunk
+// boundary leaves no trace.
 
 const REPORT_SECONDS = 0.05;
 const FADE_FRAMES = 256; // about 10 ms at 24 kHz: long enough that Stop does not click
-const ZERO_CROSSINGS = 16; // of the resampling kernel on each side
-const TABLE_STEPS = 512; // kernel values stored per input sample, read with linear interpolation
+const ZERO_CROSSINGS = 16; // of the resampling filter, on each side
+const TABLE_STEPS = 512; // filter values stored per input sample, read with linear interpolation
 
 /** One side of a windowed sinc with its cutoff at `cutoff` times the input's Nyquist frequency. */
 function sincTable(cutoff, half) {
@@ -32,14 +32,13 @@ function sincTable(cutoff, half) {
 
 class StreamPlayer extends AudioWorkletProcessor {
   constructor({ processorOptions: { rate } }) {
-    super();
-    this.rate = rate; // Hz, of the stream
+    super(); // `rate` is the stream's, in Hz
     this.step = rate / sampleRate; // input samples per output frame
     const cutoff = Math.min(1, 1 / this.step); // a slower device must not alias
     this.half = this.step === 1 ? 0 : Math.ceil(ZERO_CROSSINGS / cutoff);
     this.table = this.half ? sincTable(cutoff, this.half) : null;
     this.ring = new Float32Array(1 << 17); // 5 s at 24 kHz; doubles when an utterance runs further ahead
-    this.tail = null; // the faded last frames of what was cut off
+    this.tail = null; // the faded-out frames of the utterance that was stopped
     this.reportIn = 0;
     this.reset(null, 0);
     this.port.onmessage = ({ data }) => this.receive(data);
@@ -64,7 +63,6 @@ class StreamPlayer extends AudioWorkletProcessor {
         break;
       case "audio":
         this.write(message.samples);
-        this.port.postMessage({ type: "buffered", written: this.written });
         break;
       case "end":
         this.ended = true;
@@ -77,7 +75,7 @@ class StreamPlayer extends AudioWorkletProcessor {
     this.reportIn = 0;
   }
 
-  /** Renders a last short piece with a falling ramp, to be mixed under whatever follows. */
+  /** Renders a last short piece that fades out; it is mixed with the audio that follows. */
   release() {
     if (this.state !== "playing") return;
     const tail = new Float32Array(FADE_FRAMES);
@@ -87,7 +85,7 @@ class StreamPlayer extends AudioWorkletProcessor {
   }
 
   write(samples) {
-    const oldest = Math.max(0, Math.floor(this.position) - this.half); // the kernel still looks back this far
+    const oldest = Math.max(0, Math.floor(this.position) - this.half); // the resampling filter still reads from here
     while (this.written + samples.length - oldest > this.ring.length) {
       const grown = new Float32Array(this.ring.length * 2);
       for (let i = oldest; i < this.written; i++) grown[i & (grown.length - 1)] = this.ring[i & (this.ring.length - 1)];
@@ -98,7 +96,7 @@ class StreamPlayer extends AudioWorkletProcessor {
     this.written += samples.length;
   }
 
-  /** The stream at one (fractional) absolute position; silence lies before its start and after its end. */
+  /** The stream at one (fractional) absolute position; before its start and after its end it is silent. */
   at(position) {
     const mask = this.ring.length - 1;
     const whole = Math.floor(position);
@@ -115,7 +113,7 @@ class StreamPlayer extends AudioWorkletProcessor {
     return sum;
   }
 
-  /** Fills `out` from the ring; returns how many frames there were. */
+  /** Fills `out` from the ring; returns the number of frames written. */
   render(out) {
     const end = this.ended ? this.written : this.written - this.half;
     let n = 0;
@@ -133,7 +131,7 @@ class StreamPlayer extends AudioWorkletProcessor {
       if (this.position === 0) this.port.postMessage({ type: "first", utterance: this.utterance, time: currentTime });
       this.reportIn = 0;
     } else if (this.state === "filling" && this.ended && this.written === 0) {
-      this.state = "finished"; // nothing was said
+      this.state = "finished"; // an utterance without audio
     } else if (this.state === "filling" && this.position > 0) {
       this.silence += out.length;
     }

@@ -1,4 +1,4 @@
-"""A real browser, a real JupyterLab, and an ear at the browser's audio output. All started here, all stopped here."""
+"""A real browser, a real JupyterLab, and a recorder at the browser's audio output, each started and stopped here."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("STREAMTTS_CHROMIUM", "/usr/bin/chromium")
-SHOTS = os.environ.get("STREAMTTS_SHOTS")  # a folder for a picture of every page as its test left it
-THEME = os.environ.get("STREAMTTS_THEME", "JupyterLab Light")  # or "JupyterLab Dark", to look at those pictures
+SHOTS = os.environ.get("STREAMTTS_SHOTS")  # folder for a screenshot of every page at the end of its test
+THEME = os.environ.get("STREAMTTS_THEME", "JupyterLab Light")  # or "JupyterLab Dark", for the screenshots
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # containers run as root
     "--disable-gpu",
@@ -38,8 +38,8 @@ CHROMIUM_FLAGS = [
     "--host-resolver-rules=MAP lab.test 127.0.0.1",
 ]
 
-# Listens where audio leaves the page: whatever is connected to an AudioContext's destination is recorded too, on the
-# audio thread, before any player's own counting. `tap.sound()` gives the samples from the first that is not zero.
+# Records the audio that leaves the page: everything connected to an AudioContext's destination, on the audio thread,
+# independent of the player's own counting. `tap.sound()` returns the samples between the first and last non-zero one.
 TAP = """
 (() => {
   const recorder = `registerProcessor("tap", class extends AudioWorkletProcessor {
@@ -98,7 +98,7 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def opened(browser: Browser, name: str) -> Iterator[Page]:
-    """A page of its own session with the ear in place; an exception in page scripts fails the test."""
+    """A page in a session of its own, with the recorder. An exception in the page's scripts fails the test."""
     faults: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 1400})
     context.add_init_script(TAP)
@@ -120,19 +120,19 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 def shot(element: Page | Locator, name: str) -> None:
-    """A picture of a page or of a part of it, where pictures are asked for."""
+    """A screenshot of a page or of a part of it, if ``STREAMTTS_SHOTS`` is set."""
     if SHOTS:
         element.screenshot(path=Path(SHOTS) / f"{name}.png")
 
 
 def heard(page: Page) -> np.ndarray:
-    """What has left the page so far, float32 (n,), without the silence around it."""
+    """The audio that has left the page so far, float32 (n,), without silence at both ends."""
     return np.asarray(page.evaluate("tap.sound()"), dtype=np.float32)
 
 
 @dataclass
 class Lab:
-    """A running JupyterLab over a folder of its own."""
+    """A running JupyterLab with its own folder."""
 
     port: int
     token: str
@@ -140,7 +140,7 @@ class Lab:
     runtime: Path
 
     def url(self, notebook: str, host: str = "127.0.0.1") -> str:
-        # A workspace of its own: the shared one would bring back the notebooks of earlier tests, this one hidden.
+        # Each notebook has its own workspace: a shared one would reopen the notebooks of earlier tests in front of it.
         workspace = Path(notebook).stem
         return f"http://{host}:{self.port}/lab/workspaces/{workspace}/tree/{notebook}?token={self.token}"
 
@@ -153,7 +153,7 @@ class Lab:
         return json.loads(body) if body else None
 
     def kernel(self, notebook: str) -> Kernel:
-        """A second client of the notebook's kernel: asks it questions without touching the page."""
+        """A second client of the notebook's kernel, to evaluate expressions without using the page."""
         session = next(s for s in self.api("sessions") if s["path"] == notebook)
         client = BlockingKernelClient()
         client.load_connection_file(str(self.runtime / f"kernel-{session['kernel']['id']}.json"))
@@ -168,7 +168,7 @@ class Lab:
     def wait_for_kernel(self, notebook: str, others: int = 0) -> None:
         """Until the notebook has an idle kernel that more than ``others`` are connected to.
 
-        A page that is told to run cells before it is connected asks which kernel to take.
+        A page that runs cells before it is connected asks for a kernel.
         """
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -179,7 +179,7 @@ class Lab:
         pytest.fail(f"{notebook} has no idle kernel with a page connected: {self.api('sessions')}")
 
     def run_all(self, page: Page, notebook: str) -> None:
-        """Open a notebook and press Run > Run All Cells; its cells are under way when this returns."""
+        """Open a notebook and press Run > Run All Cells; returns while the cells are running."""
         page.goto(self.url(notebook))
         self.wait_for_kernel(notebook)
         page.get_by_text("Run", exact=True).click()
@@ -195,7 +195,7 @@ class Kernel:
     client: BlockingKernelClient
 
     def ask(self, expression: str) -> Any:
-        """The value of a Python expression in the kernel, by way of JSON."""
+        """The value of a Python expression in the kernel, sent as JSON."""
         reply = self.client.execute(
             "",
             silent=True,

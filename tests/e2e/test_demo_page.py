@@ -1,4 +1,4 @@
-"""The server's own page in a real browser: what leaves the loudspeaker is what the model made."""
+"""The server's demo page in a real browser: the audio it plays is the audio that the model made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 import streamtts
 from streamtts import Settings, serve
 from streamtts.audio import from_pcm16, pcm16
-from streamtts.server import ServerHandle
+from streamtts.server.server import ServerHandle
 
 from .conftest import SHOTS, TAP, heard
 
@@ -30,7 +30,7 @@ def server(model) -> Iterator[ServerHandle]:
 
 @pytest.fixture
 def demo(browser: Browser, server: ServerHandle, request: pytest.FixtureRequest) -> Iterator[Page]:
-    context = browser.new_context(bypass_csp=True)  # the tests' ear loads its script from a blob
+    context = browser.new_context(bypass_csp=True)  # the recorder loads its script from a blob
     context.add_init_script(TAP)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -50,9 +50,9 @@ def test_every_sample_the_server_made_leaves_the_page(demo: Page, model):
     demo.get_by_label("Text", exact=True).fill(text)
     demo.get_by_label("Words per second").fill("50")
     demo.get_by_label("Seed").fill("3")
-    demo.get_by_label("Player buffer, ms").fill("10000")  # the machine may be busy: nothing sounds before all is there
+    demo.get_by_label("Player buffer, ms").fill("10000")  # ms; all audio arrives before playback starts
     demo.get_by_role("button", name="Speak").press("Enter")
-    expect(demo.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    expect(demo.get_by_role("status")).to_have_text("All audio has arrived.", timeout=PATIENCE_MS)
     demo.wait_for_function("window.demoPlayed?.state === 'finished'")
     assert demo.evaluate("demoPlayed.underruns") == 0
     made = np.concatenate(
@@ -62,7 +62,7 @@ def test_every_sample_the_server_made_leaves_the_page(demo: Page, model):
         ]
     )
     assert demo.evaluate("demoPlayed.played") == len(made)
-    time.sleep(0.2)  # the ear sends what it heard in blocks
+    time.sleep(0.2)  # the recorder sends its samples in blocks
     expected, sound = np.trim_zeros(from_pcm16(pcm16(made))), heard(demo)
     assert len(sound) >= len(expected)
     np.testing.assert_allclose(sound[: len(expected)], expected, atol=1e-6)
@@ -95,7 +95,7 @@ def test_escape_interrupts_and_speaking_goes_on(demo: Page, server: ServerHandle
     assert server.health()["answers"] == 0
     demo.get_by_label("Text", exact=True).fill("Hello again.")
     demo.get_by_role("button", name="Speak").click()
-    expect(demo.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    expect(demo.get_by_role("status")).to_have_text("All audio has arrived.", timeout=PATIENCE_MS)
 
 
 def test_a_text_that_cannot_be_spoken_says_so(demo: Page):
@@ -117,7 +117,7 @@ def test_everything_is_reached_by_keyboard_and_has_a_name(demo: Page):
 
 
 def test_the_page_keeps_to_its_own_content_policy(browser: Browser, server: ServerHandle):
-    """Without the tests' ear, which needs the policy switched off."""
+    """Without the recorder, which needs the policy switched off."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -130,7 +130,7 @@ def test_the_page_keeps_to_its_own_content_policy(browser: Browser, server: Serv
     expect(page.get_by_role("status")).to_have_text("Ready: mini.")
     page.get_by_label("Text", exact=True).fill("Hello.")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("status")).to_have_text("All audio is here.", timeout=PATIENCE_MS)
+    expect(page.get_by_role("status")).to_have_text("All audio has arrived.", timeout=PATIENCE_MS)
     expect(page.locator("#sound")).to_have_text(re.compile(r"\d+ ms"), timeout=PATIENCE_MS)
     context.close()
     assert not [complaint for complaint in complaints if "favicon" not in complaint]

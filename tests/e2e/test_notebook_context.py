@@ -1,4 +1,4 @@
-"""Notebook 03 in a real browser: a sweep runs, can be cancelled, and its setting is kept and used by the server."""
+"""Notebook 03 in a real browser: a sweep runs, can be cancelled, and the server uses the preset saved from it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import streamtts
-from streamtts.client import Client
-from streamtts.presets import load_preset
+from streamtts.client.connection import Client
+from streamtts.tune.presets import load_preset
 
 from .conftest import Lab, opened
 
@@ -31,11 +31,11 @@ def field(page: Page, caption: str, value: str) -> None:
     page.get_by_label(caption).press("Enter")
 
 
-def test_a_sweep_can_be_cancelled_and_run_and_its_setting_kept_and_used(page: Page, model) -> None:
+def test_a_sweep_can_be_cancelled_and_run_and_its_setting_saved_and_used(page: Page, model) -> None:
     page.get_by_role("button", name="Sweep", exact=True).click()
     page.get_by_text("1 of 16").wait_for(timeout=180_000)
     page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_text("cancelled after").wait_for(timeout=120_000)
+    page.get_by_text("Cancelled after").wait_for(timeout=120_000)
 
     field(page, "left context", "0, 25")
     field(page, "lookahead", "3")
@@ -44,7 +44,7 @@ def test_a_sweep_can_be_cancelled_and_run_and_its_setting_kept_and_used(page: Pa
     page.get_by_label("setting").last.select_option("context 25")
     field(page, "preset", "from-the-browser")
     page.get_by_role("button", name="Use this setting").click()
-    saved = page.get_by_text("kept as preset")
+    saved = page.get_by_text("saved as preset")
     saved.wait_for()
 
     settings = load_preset(saved.inner_text().rsplit(" in ", 1)[1].strip())

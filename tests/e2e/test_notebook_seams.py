@@ -19,7 +19,7 @@ def page(browser: Browser, lab: Lab):
     """The notebook run from top to bottom, its experiment ready."""
     with opened(browser, "notebook_seams") as page:
         lab.run_all(page, NOTEBOOK)
-        page.locator(f"{LAB} .lab-status", has_text="move the sliders").wait_for(timeout=180_000)
+        page.locator(f"{LAB} .lab-status", has_text="Ready.").wait_for(timeout=180_000)
         yield page
         lab.close_notebooks()
 
@@ -51,7 +51,7 @@ def test_a_moved_slider_redraws_its_seams(page: Page) -> None:
     assert int(page.locator(LAB).get_attribute("data-zooms")) >= 2
     times = [move(page, milliseconds) for milliseconds in (40, 35, 30, 25, 20, 15, 10, 5)]
     print(f"redrawn after {sorted(times)} ms")
-    expect(page.locator(f"{LAB} .lab-status")).to_contain_text("nothing decoded again")
+    expect(page.locator(f"{LAB} .lab-status")).to_contain_text("nothing was decoded again")
 
 
 def test_tracks_switch_while_they_play(page: Page) -> None:

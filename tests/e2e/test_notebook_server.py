@@ -46,8 +46,8 @@ def cell(row: Locator, title: str) -> str:
 
 def test_programs_started_by_a_cell_stay_listed_with_their_figures(page: Page) -> None:
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
-    heard = page.locator(".jp-OutputArea-output", has_text="heard it to the end").first.inner_text()
-    assert heard.count("heard it to the end") == 3
+    heard = page.locator(".jp-OutputArea-output", has_text="received all audio").first.inner_text()
+    assert heard.count("received all audio") == 3
     rows = page.locator("table.clients tbody tr[data-state='left']")
     expect(rows).to_have_count(3)
     for k in range(3):

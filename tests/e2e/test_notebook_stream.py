@@ -1,4 +1,4 @@
-"""Notebook 01 as a person uses it: JupyterLab in a real browser, with an ear at the browser's audio output.
+"""Notebook 01 as a person uses it: JupyterLab in a real browser, with a recorder at its audio output.
 
 All tests but the last few share one page, as a person would stay in one: they leave the panel idle behind them.
 """
@@ -23,7 +23,7 @@ from .conftest import ROOT, Kernel, Lab, heard, opened
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 NOTEBOOK = "01_stream.ipynb"
-SHORT = "Good morning."  # shorter than the largest player buffer, so it plays whole however slow the machine is
+SHORT = "Good morning."  # fits into the largest player buffer, so it plays without underruns on any machine
 LONG = " ".join(["This goes on and on, so that there is time to stop it."] * 30)
 
 
@@ -43,10 +43,10 @@ class Panel:
         self.press("Speak")
 
     def press(self, name: str) -> None:
-        """Press a button that starts speech; the ear forgets what it heard before."""
+        """Press a button that starts speech; the recording starts anew."""
         self.page.evaluate("tap.clear()")
         self.button(name).click()
-        # The label is drawn with the next frame: until then it may still say how the utterance before ended.
+        # The label changes with the next frame; until then it may still show the state of the previous utterance.
         self.page.locator(".streamtts-panel .state", has_text="Finished").wait_for(state="detached")
 
     def state(self, words: str) -> None:
@@ -71,29 +71,29 @@ class Panel:
         self.page.get_by_role("button", name="Defaults").click()
 
     def compared(self) -> None:
-        """Until the figure of the last utterance is there."""
+        """Wait for the figure of the last utterance."""
         self.page.locator(".widget-html", has_text="log-mel distance").wait_for(timeout=180_000)
         self.page.locator("img.widget-image").first.wait_for()
 
     def idle(self) -> None:
-        """Until the kernel generates nothing; it hears of a press when its own thread gets a turn."""
+        """Wait until the kernel generates nothing; a press reaches it only when its main thread is free."""
         for _ in range(100):
             self.page.wait_for_timeout(300)
             if not self.kernel.ask("panel.busy"):
                 return
-        pytest.fail("the kernel goes on generating")
+        pytest.fail("the kernel does not stop generating")
 
     def finish(self) -> dict[str, Any]:
-        """Until playback has ended; how it went, as the page told the kernel."""
+        """Wait for the end of playback; the report that the page sent to the kernel."""
         self.state("Finished")
-        # The ear hands over every 2,048 samples: what was on its way comes before the next few of them.
+        # The recorder sends blocks of 2,048 samples; pending ones arrive before the next four blocks.
         self.page.evaluate("tap.finished = tap.samples.length")
         self.page.wait_for_function("tap.samples.length > tap.finished + 4 * 2048")
         return self.kernel.ask("panel.player.report")
 
 
 def run_all(page: Page) -> None:
-    """Run > Run All Cells, until every cell has a number higher than any before."""
+    """Run > Run All Cells; wait until every cell has a higher number than any cell before."""
     prompts = page.locator(".jp-CodeCell .jp-InputArea-prompt")
     highest = max(int("0" + "".join(filter(str.isdigit, text))) for text in prompts.all_inner_texts())
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -151,16 +151,16 @@ def test_speak_brings_every_sample_to_the_output(panel: Panel) -> None:
     assert report["live"] and report["outcome"] == "complete"
     assert report["samples_played"] == report["samples_received"] == len(pcm)
     assert report["underruns"] == 0
-    assert len(pcm) > 12_000 and np.abs(pcm).max() > 1_000, "that is no speech"
+    assert len(pcm) > 12_000 and np.abs(pcm).max() > 1_000, "this is not speech"
     np.testing.assert_array_equal(heard(panel.page), trimmed(pcm) / np.float32(32767))
     assert panel.meter("audio") == f"{len(pcm) / 24_000:.2f} / {len(pcm) / 24_000:.2f} s"
     assert report["heard_after_ms"] > panel.kernel.ask("panel.last.stats.ttfa_ms")
-    assert panel.meter("engine") == f"{panel.kernel.ask('panel.last.stats.ttfa_ms'):.0f} ms"
+    assert panel.meter("kernel") == f"{panel.kernel.ask('panel.last.stats.ttfa_ms'):.0f} ms"
     assert panel.meter("rtf") == f"{panel.kernel.ask('panel.last.stats.rtf'):.2f}"
 
 
 def test_a_warm_player_does_not_run_dry(panel: Panel) -> None:
-    """Judged only when the kernel itself was fast enough: then the page has no excuse."""
+    """Judged only if the kernel itself was fast enough, so that only the page can be the cause."""
     panel.set_slider("player buffer", 600)
     panel.set_slider("chunk size", 25)
     for _attempt in range(4):
@@ -179,7 +179,7 @@ def test_a_warm_player_does_not_run_dry(panel: Panel) -> None:
 
 def test_a_moved_slider_acts_on_the_next_utterance(panel: Panel) -> None:
     panel.set_slider("chunk size", 5)
-    panel.set_slider("growth", 1)
+    panel.set_slider("chunk growth", 1)
     panel.speak(SHORT)
     panel.finish()
     small = panel.kernel.ask("[panel.last.stats.chunks, panel.last.stats.settings, panel.last.tokens]")
@@ -291,7 +291,7 @@ def test_the_copied_command_speaks_through_the_launched_server(panel: Panel, tmp
     subprocess.run(command, check=True, timeout=180, cwd=ROOT, capture_output=True)
     assert (tmp_path / "said.wav").stat().st_size > 24_000
     panel.button("Stop server").click()
-    panel.page.get_by_text("no server runs").wait_for()
+    panel.page.get_by_text("The server is not running.").wait_for()
     assert panel.kernel.ask("panel.server.handle is None")
 
 

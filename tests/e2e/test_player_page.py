@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from streamtts.widgets.player import Player
+
 from .conftest import heard
 
 pytestmark = pytest.mark.e2e
@@ -20,9 +22,9 @@ pytestmark = pytest.mark.e2e
 WIDGETS = Path(__file__).parents[2] / "streamtts" / "widgets"
 RATE = 24_000
 
-# The part of a widget model that the player uses, with `sent` to look at and `say` to speak as the kernel would.
+# The part of a widget model that the player uses. `sent` holds the page's messages, `say` sends one as the kernel.
 HOST = """
-<!doctype html><title>player</title><link rel="stylesheet" href="/player.css"><main></main>
+<!doctype html><title>player</title><link rel="stylesheet" href="/panel.css"><main></main>
 <script type="module">
   import widget from "/player.js";
   const state = { text: "Hello", voices: ["default"], voice: "default", can_rerender: false, context_rate: 0 };
@@ -64,11 +66,14 @@ def site() -> Iterator[str]:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
-        if not self.path.startswith("/host"):
-            return super().do_GET()
-        body = HOST.encode()
+        made = {"/host": ("text/html", HOST), "/player.js": ("text/javascript", Player._esm)}
+        path = self.path.partition("?")[0]
+        if path not in made:
+            return super().do_GET()  # a file of the widgets' folder
+        content_type, text = made[path]
+        body = text.encode()
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -104,7 +109,7 @@ def state(page: Page, words: str) -> None:
 
 
 def tone(seconds: float, hz: float = 440.0) -> np.ndarray:
-    """16-bit samples of a tone that starts and ends away from zero, so that trimming silence trims nothing of it."""
+    """16-bit samples of a tone that starts and ends away from zero, so that trimming silence keeps all of it."""
     t = np.arange(int(seconds * RATE)) / RATE
     return np.round(12_000 * np.cos(2 * np.pi * hz * t)).astype(np.int16)
 
@@ -135,7 +140,7 @@ def report(page: Page) -> dict[str, Any]:
 def test_every_sample_leaves_the_page_once_and_unchanged(page: Page, site: str) -> None:
     pcm = tone(1.5)
     play(open_host(page, site), pcm)
-    page.wait_for_timeout(200)  # the ear hands over every 2,048 samples
+    page.wait_for_timeout(200)  # the recorder sends blocks of 2,048 samples
     np.testing.assert_array_equal(heard(page), (pcm / np.float32(32767)).astype(np.float32))
     counted = report(page)
     assert counted["samples_played"] == counted["samples_received"] == len(pcm)
@@ -157,7 +162,7 @@ def test_another_output_rate_is_resampled_without_a_mark_at_chunk_boundaries(
     out = heard(page)
     assert abs(len(out) - len(pcm) * device_rate / RATE) <= 40
     expected = 12_000 / 32767 * np.cos(2 * np.pi * 440 * np.arange(len(out)) / device_rate)
-    inner = slice(64, -64)  # the kernel rings where the tone starts and stops out of nothing
+    inner = slice(64, -64)  # the resampling filter rings where the tone starts and stops
     assert np.abs(out - expected)[inner].max() < 2e-3
 
 
@@ -222,7 +227,7 @@ def test_a_new_utterance_replaces_the_one_that_plays(page: Page, site: str) -> N
     second = press_speak(page)
     assert second != first
     say(page, second, "begin", prebuffer_ms=0)
-    say_audio(page, first, tone(1.0))  # late, and nobody's
+    say_audio(page, first, tone(1.0))  # late audio of the replaced utterance
     say_audio(page, second, tone(0.3, 880))
     say(page, second, "end", stats={})
     state(page, "Finished")
@@ -277,7 +282,7 @@ def test_without_a_secure_context_the_finished_clip_plays_instead(page: Page, si
     assert report(page)["live"] is False
     page.wait_for_function("document.querySelector('audio').duration > 0")
     assert page.evaluate("document.querySelector('audio').duration") == pytest.approx(0.4, abs=0.01)
-    page.wait_for_function("document.querySelector('audio').ended")  # it began by itself: the click was recent
+    page.wait_for_function("document.querySelector('audio').ended")  # it started by itself, since the click was recent
 
 
 def test_closing_releases_the_audio_device(page: Page, site: str) -> None:

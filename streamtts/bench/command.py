@@ -1,0 +1,106 @@
+"""The command line of ``streamtts bench``: first audio, speed, stages and memory of several algorithms, side by side.
+
+Compared are stock ``generate()``, which speaks only when all audio is ready, the prototype that this project replaces,
+other ways to stream, and this project's own streams (`algorithms`), on the same checkpoint and in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import StreamTTSError
+from ..settings import Settings
+from ..t3.token_source import TAIL_TOKENS
+from .algorithms import ALGORITHMS, PROTOTYPE
+from .machine import machine
+from .measure import run
+from .random_checkpoint import random_folder
+from .subjects import FIXED_TOKENS, REFERENCE, Subject
+from .table import LEGEND, table
+
+LENGTHS = [10.0, 30.0, 60.0, 180.0]  # seconds of audio
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamtts bench",
+        description="Measure first audio, speed, stages and memory of several ways to stream, side by side.",
+    )
+    parser.add_argument(
+        "--models", "--model", nargs="+", default=None, metavar="NAME", help="mini (default), turbo, nano, folders"
+    )
+    parser.add_argument(
+        "--random", nargs="+", default=[], metavar="SIZE",
+        help="random weights: a size (turbo, nano, small) or a folder; noise, but as fast as trained weights",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precisions", nargs="+", default=[], metavar="NAME",
+        help=f"number formats of our algorithms besides {REFERENCE}: int8, int4 on a CPU; bf16, fp16 on a GPU",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="cpu, cuda or mps (default: the fastest available)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds, each with every algorithm; one more warms up (default 5)"
+    )
+    parser.add_argument(
+        "--tokens", type=int,
+        help=f"speech tokens of an utterance: the exact number for random weights (default {FIXED_TOKENS}), the "
+        "maximum for trained weights",
+    )  # fmt: skip
+    parser.add_argument(
+        "--only", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS), metavar="NAME",
+        help="only the prototype and these algorithms: " + "; ".join(ALGORITHMS),
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-cold",
+        action="store_true",
+        help="skip the fresh process per algorithm, and with it cold first audio and memory",
+    )
+    parser.add_argument(
+        "--growth", nargs="*", type=float, metavar="SECONDS",
+        help="also measure compute time per second of audio in utterances of these lengths (default 10 30 60 180), in "
+        "the last of the number formats",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report, with more figures, as JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the report as PNG")
+    return parser
+
+
+def subjects(args: argparse.Namespace) -> list[Subject]:
+    """The checkpoints to measure; mini if none is named."""
+    most = Settings().max_tokens + TAIL_TOKENS
+    if args.tokens is not None and not TAIL_TOKENS < args.tokens <= most:
+        raise StreamTTSError(
+            "bad_value", f"--tokens must be from {TAIL_TOKENS + 1} to {most}", field="tokens", allowed=f"4 to {most}"
+        )
+    trained = args.models or ([] if args.random else ["mini"])
+    chosen = [Subject(Path(name).name, name, False, args.tokens or most, args.device) for name in trained]
+    for what in args.random:
+        folder = random_folder(what)
+        chosen.append(Subject(Path(folder).name, folder, True, args.tokens or FIXED_TOKENS, args.device))
+    return chosen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark and print its tables."""
+    args = _parser().parse_args(arguments)
+    names = [name for name in ALGORITHMS if name in args.only or name == PROTOTYPE]
+    precisions = list(dict.fromkeys([REFERENCE, *args.precisions]))
+    lengths = () if args.growth is None else sorted(args.growth) or LENGTHS
+    report: dict[str, Any] = {"machine": machine(), "rounds": max(1, args.rounds), "models": []}
+    for subject in subjects(args):
+        measured = run(subject, names, precisions, report["rounds"], cold=not args.no_cold, lengths=lengths)
+        report["models"].append(measured)
+        print(table(measured), end="\n\n", flush=True)
+        if args.json:  # after every checkpoint, so that a fault in the next loses nothing
+            args.json.write_text(json.dumps(report, indent=1))
+    print(LEGEND)
+    if args.plot:
+        from ..seams.plots import to_png
+        from .plots import comparison
+
+        args.plot.write_bytes(to_png(comparison(report)))
+    return 0

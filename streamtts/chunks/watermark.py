@@ -1,0 +1,83 @@
+"""Resemble's PerTh watermark, added to a stream without seams.
+
+Stock ``PerthImplicitWatermarker.apply_watermark`` marks a finished recording: it adds a learnt residual to the
+magnitudes below 2 kHz of an STFT at 32 kHz. Each of these steps depends on nearby samples only. So here the residual is
+computed over a window around the new samples and added to them; frequencies above 2 kHz do not change. A window that
+sees a full quarter of a second ahead would add that much latency. So it ends ``HOLD_BACK`` samples after the samples
+that it marks, and the residuals of two windows are crossfaded over that span; the speech itself is not crossfaded.
+The stock detector finds the mark.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..audio import Samples, crossfade_gains
+from ..settings import SAMPLES_PER_TOKEN
+
+HOLD_BACK = SAMPLES_PER_TOKEN  # samples: 40 ms
+_CONTEXT = 6_000  # samples before the new ones that a window contains: 250 ms
+_GRID = 240  # samples of one STFT hop, so that every window has the same frames
+_LOUD = 0.05  # frames below this share of the loudest are not marked, as in stock ``magmask``
+
+
+class WatermarkStream:
+    """The watermark of one utterance: ``push`` samples, get marked samples ``HOLD_BACK`` later.
+
+    Args:
+        watermarker: Stock ``PerthImplicitWatermarker``; shared, never changed.
+    """
+
+    def __init__(self, watermarker: Any) -> None:
+        self.net = watermarker.perth_net
+        self.context = np.zeros(0, np.float32)  # marked already, part of the next window
+        self.pending = np.zeros(0, np.float32)  # not marked yet
+        self.tail = np.zeros(0, np.float32)  # residual of ``pending`` by the last window
+        self.loudest = 0.0
+
+    @torch.inference_mode()
+    def push(self, samples: Tensor, last: bool) -> Tensor:
+        """The next samples (n,) at 24 kHz -> marked samples (m,). All pushes together return all samples.
+
+        Args:
+            samples: float32 in [-1, 1].
+            last: No samples follow, so those held back are marked and returned as well.
+        """
+        self.pending = np.concatenate([self.pending, samples.numpy()])
+        n = len(self.pending) - (0 if last else HOLD_BACK)
+        if n <= 0:
+            return samples[:0]
+        window = np.concatenate([self.context, self.pending])
+        residual = self._residual(window)[len(self.context) :]
+        faded = min(len(self.tail), HOLD_BACK, len(residual))
+        out, into = crossfade_gains(faded, "hann")
+        residual[:faded] = self.tail[:faded] * out + residual[:faded] * into
+        marked = self.pending[:n] + residual[:n]
+        self.tail, self.pending = residual[n:], self.pending[n:]
+        seen = len(self.context) + n
+        drop = max(0, seen - _CONTEXT) // _GRID * _GRID
+        self.context = window[drop:seen]  # starts on the grid
+        return torch.from_numpy(marked.clip(-1, 1))
+
+    def _residual(self, window: Samples) -> Samples:
+        """What the stock encoder adds to these samples (n,) at 24 kHz."""
+        from perth.perth_net.perth_net_implicit.utils import magphase_to_cx
+        from scipy.signal import resample_poly
+
+        net, rate_up, rate_down = self.net, 4, 3  # 24 kHz <-> the net's 32 kHz
+        padded = np.pad(window, (0, max(0, 4 * _GRID - len(window))))  # the STFT reflects half a window at each end
+        signal = torch.from_numpy(resample_poly(padded, rate_up, rate_down).astype(np.float32)).to(net.device)
+        magnitude, phase = net.ap.signal_to_magphase(signal)  # (bins, frames), normalised decibels
+        energy = magnitude.sum(0)
+        self.loudest = max(self.loudest, float(energy.max()))
+        added = net.encoder.layers(magnitude[None, : net.subband])[0] * (energy > _LOUD * self.loudest)
+        marked = magnitude.clone()
+        marked[: net.subband] += added
+        difference = magphase_to_cx(net.hp, marked, phase) - magphase_to_cx(net.hp, magnitude, phase)
+        residual = net.ap.inv_spectrogram(difference, length=len(signal)).cpu().numpy()
+        back: Samples = resample_poly(residual, rate_down, rate_up)[: len(window)].astype(np.float32)
+        return back

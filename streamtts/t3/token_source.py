@@ -1,0 +1,166 @@
+"""All speech tokens of one utterance: the pieces of its text in turn, each with its tail guard and its pauses."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import ModelFailed
+from ..settings import Settings
+from ..text.split import Pause, Piece, script, text_ids
+from ..voice.conditionals import Voice
+from .pauses import insert_pauses, pause_tokens
+from .step import speech_tokens
+from .tail_guard import TailGuard
+
+if TYPE_CHECKING:
+    from ..loader import Model
+
+TAIL_TOKENS = 3  # stock generate() ends every utterance with this many silence tokens
+_TOKENS_PER_CHARACTER = 1.7  # of English at 25 tokens per second
+_QUEUE_TOKENS = 256  # T3 may run this far ahead of S3Gen: about 10 s of audio
+Batch = tuple[list[int], bool, float]  # tokens, whether they are the last, T3's milliseconds so far
+
+
+class TokenSource:
+    """The speech tokens of one utterance in batches, the last of which is marked.
+
+    Args:
+        tokens: All tokens but the tail.
+        tail: One or more tokens, known in advance, that end the utterance.
+        text_chars: Length of the text.
+        expected_tokens: Estimate of the number of tokens.
+        guards: Tail guards of the pieces begun so far; more may be added while tokens are read.
+
+    Attributes:
+        ms: Time spent on all tokens so far.
+    """
+
+    def __init__(
+        self,
+        tokens: Iterator[int],
+        tail: list[int],
+        text_chars: int,
+        expected_tokens: int,
+        guards: Sequence[TailGuard] = (),
+    ) -> None:
+        self.text_chars, self.expected_tokens, self.ms = text_chars, expected_tokens, 0.0
+        self._tokens, self._tail, self._guards = tokens, tail, guards
+
+    @property
+    def tail_dropped_tokens(self) -> int:
+        """Number of tokens that the guards dropped."""
+        return sum(guard.dropped for guard in self._guards)
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """Yield tokens, whether they are the last, and the milliseconds spent on all so far.
+
+        Raises:
+            ModelFailed: T3 raised.
+        """
+        while True:
+            t0 = time.perf_counter()
+            try:
+                token = next(self._tokens, None)
+            except Exception as e:
+                raise ModelFailed("T3", e) from e
+            self.ms += (time.perf_counter() - t0) * 1e3
+            if token is None:
+                yield self._tail, True, self.ms
+                return
+            yield [token], False, self.ms
+
+
+def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> TokenSource:
+    """The tokens of a text. T3 runs only while they are read.
+
+    Raises:
+        StreamTTSError: As :func:`streamtts.text.split.script`.
+    """
+    steps, guards = script(model.tts.tokenizer, text), list[TailGuard]()
+    tokens = _speak(model, steps, voice, settings, guards)
+    tail = [model.architecture.silence_token] * TAIL_TOKENS
+    return TokenSource(tokens, tail, len(text), round(len(text) * _TOKENS_PER_CHARACTER), guards)
+
+
+def _speak(
+    model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, guards: list[TailGuard]
+) -> Iterator[int]:
+    """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice.
+
+    Each piece gets a tail guard of its own, added to ``guards``.
+    """
+
+    def encode(text: str) -> torch.Tensor:
+        return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    for step in steps:
+        if isinstance(step, Pause):
+            yield from pause_tokens(step.ms)
+            continue
+        ids = torch.tensor([step.ids], device=model.device)
+        guard = TailGuard(step.text, ids.shape[1]) if settings.tail_guard else None
+        watch = guard.watch if guard else None
+        tokens = speech_tokens(model.gpt2, ids, voice, model.architecture, settings, generator, watch)
+        if guard:
+            guards.append(guard)
+            tokens = guard.filter(tokens)
+        yield from insert_pauses(tokens, step, model.gpt2, voice, encode)
+
+
+def run_ahead(
+    batches: Generator[Batch, None, None],
+    first: int,
+    first_ready: threading.Event,
+    wanted: threading.Event,
+) -> Generator[Batch, None, None]:
+    """Read batches in a thread of its own, at most ``_QUEUE_TOKENS`` ahead of the caller.
+
+    Args:
+        batches: From :meth:`TokenSource.batches`.
+        first: After this many batches the thread waits for ``first_ready``; 0: it does not wait.
+        first_ready: Set when the first chunk is ready.
+        wanted: While unset, the thread waits.
+    """
+    ahead: queue.Queue[Any] = queue.Queue(_QUEUE_TOKENS)
+    stop = threading.Event()
+
+    def put(item: object) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return ahead.put(item, timeout=0.1)
+
+    def work() -> None:
+        try:
+            for n, batch in enumerate(batches, start=1):
+                put(batch)
+                for go in (first_ready, wanted) if n == first else (wanted,):
+                    while not go.wait(0.1) and not stop.is_set():
+                        pass
+                if stop.is_set():
+                    return
+        except BaseException as e:
+            put(e)
+
+    thread = threading.Thread(target=work, name="streamtts-t3", daemon=True)
+    thread.start()
+    try:
+        last = False
+        while not last:
+            item = ahead.get()
+            if isinstance(item, BaseException):
+                raise item
+            last = item[1]
+            yield item
+    finally:
+        for event in (stop, first_ready, wanted):
+            event.set()
+        thread.join()
+        batches.close()

@@ -1,0 +1,59 @@
+"""Word errors: how many words of a text a listener, such as a speech recogniser, got wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Words missed, added or misheard, out of the ``words`` of a text. Add up over sentences with ``+``."""
+
+    errors: int = 0
+    words: int = 0
+
+    @property
+    def percent(self) -> float:
+        """Errors per hundred words of the text; over 100 when many words were added."""
+        return 100 * self.errors / max(self.words, 1)
+
+    def __add__(self, other: WordErrors) -> WordErrors:
+        return WordErrors(self.errors + other.errors, self.words + other.words)
+
+
+def word_errors(text: str, heard: str) -> WordErrors:
+    """Levenshtein distance between the words of a text and the words heard, normalised by `plain_words`."""
+    reference, hypothesis = plain_words(text), plain_words(heard)
+    row = list(range(len(hypothesis) + 1))  # distances of the reference so far from every beginning of the hypothesis
+    for i, wanted in enumerate(reference, 1):
+        diagonal, row[0] = row[0], i
+        for j, got in enumerate(hypothesis, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != got))
+    return WordErrors(row[-1], len(reference))
+
+
+def plain_words(text: str) -> list[str]:
+    """English words in lower case without punctuation; numbers written out, times of day as two numbers."""
+    text = text.lower().replace("’", "'").replace("$", " dollars ").replace("%", " percent ")
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+    text = re.sub(r"(\d+)th\b", lambda m: f"{spell(int(m[1]))}th", text)
+    text = re.sub(r"\d{1,6}", lambda m: f" {spell(int(m[0]))} ", text)
+    return re.sub(r"[^a-z' ]", " ", text).replace("o'clock", "").split()
+
+
+def spell(n: int) -> str:
+    """A number below a million in words."""
+    if n < 20:
+        return ONES[n]
+    if n < 100:
+        return TENS[n // 10] + (f" {ONES[n % 10]}" if n % 10 else "")
+    if n < 1000:
+        return f"{ONES[n // 100]} hundred" + (f" {spell(n % 100)}" if n % 100 else "")
+    return f"{spell(n // 1000)} thousand" + (f" {spell(n % 1000)}" if n % 1000 else "")

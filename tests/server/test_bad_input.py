@@ -1,0 +1,95 @@
+"""Requests and frames that break the rules: each gets its error, and harms nobody else."""
+
+from __future__ import annotations
+
+import json
+import struct
+from contextlib import closing
+
+import pytest
+from sockets import answer, open_socket, raw_frame, raw_socket, read_raw, rest, still_speaks
+from websockets.exceptions import ConnectionClosed
+
+
+@pytest.mark.parametrize("path", ["/ws/tts", "/ws/tts/simple"])
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"text": ""}, "text_empty"),
+        ({"text": "   \n\t"}, "text_empty"),
+        ({"text": "😀🎉👍"}, "text_empty"),
+        ({"text": "\x00\x07\x1b"}, "text_empty"),
+        ({"text": "你好世界"}, "text_empty"),  # mini knows Latin letters alone
+        ({"text": "مرحبا بالعالم"}, "text_empty"),
+        ({"text": "x" * 20_000}, "text_too_long"),
+        ({"text": "Hi", "voice": "nobody"}, "voice_unknown"),
+        ({"text": "Hi", "tokens_per_chunk": 0}, "bad_value"),
+        ({"text": "Hi", "temperature": 99}, "bad_value"),
+        ({"text": "Hi", "no_such_setting": 1}, "bad_value"),
+        ({"text": ["Hi"]}, "bad_request"),
+        ({}, "bad_request"),
+        ("Hello", "bad_json"),
+        (b"\x00\x01\x02\x03", "bad_request"),
+    ],
+)
+def test_bad_input_is_named_and_the_connection_stays_usable(server, path, request_, code):
+    with open_socket(server, path) as ws:
+        frames, fault = answer(ws, request_)
+        assert (frames, fault["type"], fault["code"]) == ([], "error", code)
+        assert fault["message"]
+        assert fault["request_id"]
+        frames, final = answer(ws, {"text": "Good."})
+        assert frames
+        assert final["type"] == "complete"
+
+
+def test_unknown_voice_lists_the_voices(server, model):
+    with open_socket(server) as ws:
+        assert answer(ws, {"text": "Hi", "voice": "nobody"})[1]["allowed"] == model.voices
+
+
+def test_control_characters_and_other_scripts_among_words_do_no_harm(server):
+    with open_socket(server) as ws:
+        for text in (
+            "Hello\x00 the\x1b[31mre",
+            "Hello مرحبا there",
+            "你好 hello",
+            "Hello 😀 there",
+            "\u202eolleH there",
+        ):
+            frames, final = answer(ws, {"text": text})
+            assert frames, text
+            assert final["type"] == "complete"
+
+
+def test_300_unpunctuated_words_are_spoken_to_the_end(server):
+    with open_socket(server) as ws:
+        ws.send(json.dumps({"text": "and then we went on " * 60, "max_tokens": 60}))
+        frames, final = rest(ws)
+    assert final["type"] == "complete"
+    assert final["stats"]["samples"] == sum(map(len, frames)) // 2 > 24_000
+
+
+def test_an_oversized_message_closes_its_connection_alone(server):
+    with open_socket(server) as ws:
+        with pytest.raises(ConnectionClosed) as closed:
+            answer(ws, json.dumps({"text": "x" * (server.limits.message_bytes + 1)}))
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+    assert still_speaks(server)
+
+
+def test_a_framing_violation_closes_its_connection_alone(server):
+    with closing(raw_socket(server)) as raw:
+        raw.sendall(b"\x8f\x80\x00\x00\x00\x00")  # reserved opcode 15
+        opcode, payload = read_raw(raw)
+        assert (opcode, struct.unpack("!H", payload[:2])[0]) == (8, 1002)
+    assert still_speaks(server)
+
+
+def test_text_that_is_not_utf8_closes_its_connection_alone(server):
+    with closing(raw_socket(server)) as raw:
+        raw.sendall(raw_frame(b'{"text": "\xff\xfe"}'))
+        opcode, payload = read_raw(raw)
+        assert (opcode, struct.unpack("!H", payload[:2])[0]) == (8, 1007)
+    assert still_speaks(server)
