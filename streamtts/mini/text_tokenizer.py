@@ -295,8 +295,9 @@ def make_tokenizer(lexicon: dict[str, str], rules: list[tuple[str, str, str, str
         (r"(?=[a-z])(?<![a-z'])", " "),
         (r"\s+", " "),
         (r" (?=[,.!?;:])", ""),
+        (r"(?<=[.!?])[.!?]+", ""),  # one mark says as much as several
     ]
-    steps += [(f"(?<= )a(?=[{PAUSES[:6]}]|$)", private(LETTERS["a"]))]  # the letter, and no article: a noun is missing
+    steps += [(f"(?<= )a(?=[{PAUSES[:6]}]|$)", private(LETTERS["a"]))]  # no noun follows: the letter
     steps += [(f"(?<= ){c}(?![a-z'])", private(name)) for c, name in LETTERS.items() if c not in "ai"]
     for with_apostrophe in (True, False):
         steps += [
