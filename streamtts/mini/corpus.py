@@ -1,10 +1,8 @@
 """The corpus: English sentences from Debian packages and templates, spoken by hibari-tts, with exact alignments.
 
-Two parts are written to ``WORK/corpus``:
-
-- ``speech``: audio, f0 and codes, for the acoustic stages. About a third is also rendered in a second, lower voice:
-  the same network output with its f0 scaled and its spectrum warped, so both renderings share every code.
-- ``tokens``: text units and codes alone, for T3. Making these costs a few milliseconds a sentence, so there are many.
+The part ``speech`` is written to ``WORK/corpus``: audio, f0 and codes, for the acoustic stages. About a third is also
+rendered in a second, lower voice: the same network output with its f0 scaled and its spectrum warped, so both
+renderings share every code. What T3 learns from is made elsewhere (`sentences`).
 
 Reproducible: texts, their order and the noise of the synthesis are seeded; held-out sentences never enter.
 """
@@ -24,7 +22,6 @@ from numpy.typing import NDArray
 
 from .phones import (
     MELS_PER_TOKEN,
-    PAUSES,
     SAMPLES_PER_MEL,
     SAMPLES_PER_TOKEN,
     SILENCE,
@@ -42,6 +39,7 @@ FRAMES_PER_DURATION = 2  # its duration unit is 25 ms (Kokoro's)
 # most alike (least within-class variance of the log spectrum).
 DURATION_LEAD = 3
 FRAMES_PER_TOKEN = SAMPLES_PER_TOKEN / HOP  # 3.2
+HELD_OUT_ITEMS = 48
 LEAD_IN, LEAD_OUT = 5, 12  # frames of silence kept before and after the speech
 MEDIAN_F0 = 190.0  # hibari's "heart"
 LOW_VOICE = dict(f0=0.58, formants=0.86)  # second voice: lower pitch, longer vocal tract
@@ -163,23 +161,6 @@ def speak(teacher: Teacher, text: str, seed: int, low: bool = False) -> dict[str
     return item
 
 
-def tokens_only(teacher: Teacher, text: str) -> dict[str, Any] | None:
-    """Units, sounds and unit index without audio: the speech lies between the first pad and the last pause."""
-    sentences = [(s, d, p[-1]) for s, d, p in teacher.sentences(text)]
-    if not sentences:
-        return None
-    first_frame = max(0, int(sentences[0][1][0]) - DURATION_LEAD - LEAD_IN)
-    spoken, frames, _ = sentences[-1]
-    closing = 1 + (spoken[-1:] in PAUSES)  # the closing mark and the pad
-    last = sum(int(d.sum()) for _, d, _ in sentences) - int(frames[-closing:].sum()) - DURATION_LEAD + LEAD_OUT
-    n_tokens = int((last - first_frame) / FRAMES_PER_TOKEN)
-    aligned = align(sentences, first_frame, n_tokens)
-    if aligned is None or not 8 <= n_tokens <= 330:
-        return None
-    units, sounds, unit_index = aligned
-    return dict(text=text, units=units, sounds=sounds, unit_index=unit_index)
-
-
 # -- storage -------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +193,7 @@ class Writer:
 
 
 class Part:
-    """Reader of one corpus part ("speech" or "tokens"): item i's slices of every field."""
+    """Reader of one corpus part ("speech" or "sentences"): item i's slices of every field."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.items: list[dict[str, Any]] = []
@@ -250,35 +231,41 @@ class Part:
         return self.arrays[shard][field][scale * (base + start) : scale * (base + stop)]
 
 
-def _write_shard(folder: str, name: str, worker: int, workers: int, texts: list[str]) -> None:
+def split(part: Part) -> tuple[list[int], list[int]]:
+    """Items to train on and items held out for validation losses."""
+    order = np.random.default_rng(0).permutation(len(part)).tolist()
+    n = min(HELD_OUT_ITEMS, len(part) // 4)
+    return order[n:], order[:n]
+
+
+def _write_shard(folder: str, worker: int, workers: int, texts: list[str]) -> None:
     from tqdm import tqdm
 
     os.nice(10)
-    teacher, writer = Teacher(audio=name == "speech"), Writer(Path(folder) / f"{name}-{worker}")
-    for i in tqdm(range(worker, len(texts), workers), desc=f"{name} {worker}", mininterval=5):
-        if name == "speech":
-            item = speak(teacher, texts[i], seed=i, low=i % 10 < 3)
-        else:
-            item = tokens_only(teacher, texts[i])
+    teacher, writer = Teacher(), Writer(Path(folder) / f"speech-{worker}")
+    for i in tqdm(range(worker, len(texts), workers), desc=f"speech {worker}", mininterval=5):
+        item = speak(teacher, texts[i], seed=i, low=i % 10 < 3)
         if item is not None:
             writer.add(item)
     writer.close()
 
 
-def build(folder: Path, workers: int = 2, limit: int | None = None) -> None:
-    """Write both parts to `folder`, each in a shard per worker; shards that are there already are kept."""
+def write_shards(folder: Path, name: str, write: Callable[..., None], *args: Any, workers: int = 2) -> None:
+    """Call ``write(folder, worker, workers, *args)`` for each shard of a part that is not there yet, all at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = dict(zip(("speech", "tokens"), make_texts(), strict=True))
-    for name, texts in parts.items():
-        missing = [w for w in range(workers) if not (folder / f"{name}-{w}.json").exists()]
-        jobs = [(str(folder), name, w, workers, texts[:limit]) for w in missing]
-        if len(jobs) < 2:
-            for job in jobs:
-                _write_shard(*job)
-            continue
+    missing = [w for w in range(workers) if not (folder / f"{name}-{w}.json").exists()]
+    jobs = [(str(folder), w, workers, *args) for w in missing]
+    if len(jobs) < 2:
+        for job in jobs:
+            write(*job)
+    else:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            pool.starmap(_write_shard, jobs)
-    for name in parts:
-        part = Part(folder, name)
-        hours = sum(i["tokens"] for i in part.items) / 25 / 3600
-        print(f"{name}: {len(part)} utterances, {hours:.1f} h")
+            pool.starmap(write, jobs)
+    part = Part(folder, name)
+    hours = sum(i["tokens"] for i in part.items) / 25 / 3600
+    print(f"{name}: {len(part)} utterances, {hours:.1f} h")
+
+
+def build(folder: Path) -> None:
+    """Write the part to `folder`, in a shard per worker; shards that are there already are kept."""
+    write_shards(folder, "speech", _write_shard, make_texts()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,16 @@ from .flow import load_flow
 from .phones import DETAILS, NO_TEXT, SILENCE, SILENCE_DETAIL, SOUNDS
 from .speakers import build_speaker_encoder, xvector
 from .t3 import stock_t3
-from .texts import make_texts
 from .trainer import load_part
 
 PROMPT_TOKENS = 75  # of the built-in voice: 3 s
+OTHER_FILES = (
+    "tokenizer.json",
+    "s3gen_meanflow.safetensors",
+    "ve.safetensors",
+    "conds.safetensors",
+    "config.json",
+)
 NOT_SAVED = ("tokenizer._mel_filters", "tokenizer.window")  # S3Gen computes these
 
 
@@ -72,23 +79,25 @@ def conditionals(
     }
 
 
-def export(work: Path, sizes: Architecture, out: Path) -> None:
-    """Write the checkpoint folder `out` from everything in `work`."""
+def export(work: Path, sizes: Architecture, out: Path, start: Path | None = None) -> None:
+    """Write the checkpoint folder `out` from everything in `work`; all but T3 from the folder `start`, if given."""
     from ..checkpoint.architecture import build_voice_encoder
-    from .text_tokenizer import build as build_tokenizer
+    from .text_tokenizer import built
 
     if sizes.silence_token % SOUNDS != SILENCE * DETAILS + SILENCE_DETAIL:
         raise ValueError(f"silence token {sizes.silence_token} is not the code of silence")
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = work / "tokenizer.json"
-    if not tokenizer.exists():
-        build_tokenizer(sum(make_texts(), []), tokenizer)
-    (out / "tokenizer.json").write_bytes(tokenizer.read_bytes())
-    s3gen, t3 = trained_s3gen(work, sizes), stock_t3(work, sizes.t3)
+    save_file(_fp16(stock_t3(work, sizes.t3)), out / "t3_turbo_v1.safetensors")
+    if start is not None:
+        for name in OTHER_FILES:
+            if start.resolve() != out.resolve():
+                shutil.copyfile(start / name, out / name)
+        return
+    shutil.copyfile(built(work), out / "tokenizer.json")
+    s3gen = trained_s3gen(work, sizes)
     torch.manual_seed(0)
     voice_encoder = build_voice_encoder(sizes.voice_encoder_size).eval()
     save_file(_fp16(s3gen, NOT_SAVED), out / "s3gen_meanflow.safetensors")
-    save_file(_fp16(t3), out / "t3_turbo_v1.safetensors")
     save_file(_fp16(voice_encoder), out / "ve.safetensors")
     part = Part(work / "corpus", "speech")
     voice = next(i for i in range(len(part)) if part.items[i]["low"] and 80 <= part.items[i]["tokens"] <= 100)

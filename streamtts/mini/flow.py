@@ -20,20 +20,16 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoint.architecture import S3GenSizes
-from .corpus import Part
-from .features import SILENT_MEL
+from .corpus import Part, split
+from .features import SILENT_MEL, Mel128
 from .phones import CODES, DETAILS, MELS_PER_TOKEN, SOUNDS
-from .trainer import Run, SummedTable, load_part
+from .speech_tokenizer import MELS128_PER_TOKEN
+from .speech_tokenizer import build_parts as build_tokenizer
+from .trainer import Run, SummedTable, bf16, load_part
 
 MEL_MEAN, MEL_SCALE = -6.0, 2.0
 PROMPT_TOKENS, SEGMENT_TOKENS = 38, 75
 STEPS = 2
-HELD_OUT_ITEMS = 48
-
-
-def bf16() -> torch.autocast:
-    """Linears and convolutions in bfloat16."""
-    return torch.autocast("cpu", torch.bfloat16)
 
 
 def build_parts(sizes: S3GenSizes) -> tuple[Any, SummedTable]:
@@ -62,10 +58,6 @@ def start_from_checkpoint(flow: Any, table: SummedTable, folder: Path, part: Par
     in use while it was spoken (sounds not met: their phone's mean).
     """
     from safetensors.torch import load_file
-
-    from .features import Mel128
-    from .speech_tokenizer import MELS128_PER_TOKEN
-    from .speech_tokenizer import build_parts as build_tokenizer
 
     weights = {k: v.float() for k, v in load_file(folder / "s3gen_meanflow.safetensors").items()}
 
@@ -266,13 +258,6 @@ def l1(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference of two mels (B, F, 80) over frames of weight 1."""
     total: torch.Tensor = ((a - b).abs() * weight[..., None]).sum()
     return total / weight.sum() / a.shape[-1]
-
-
-def split(part: Part) -> tuple[list[int], list[int]]:
-    """Items to train on and items held out for validation losses."""
-    order = np.random.default_rng(0).permutation(len(part)).tolist()
-    n = min(HELD_OUT_ITEMS, len(part) // 4)
-    return order[n:], order[:n]
 
 
 def train_encoder(

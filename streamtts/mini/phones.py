@@ -10,8 +10,9 @@ The teacher (hibari-tts) is a function of its phoneme string, so mini is built a
 - ``phone`` (0..80): the phoneme spoken, stressed and unstressed vowels apart; SILENCE for pauses;
 - ``detail`` (0..8): on a phoneme's first token ``timing + 3 * coarse pitch`` (where inside the token it starts),
   on the following ones the pitch in nine steps, whose third is the coarse pitch;
-- ``pointer`` (0..8): index of the text unit spoken *next*, modulo 9. It hands T3's place in the text from step to
-  step through the code itself. S3Gen ignores it; the speech tokenizer, which knows no text, says NO_TEXT.
+- ``pointer`` (0..8): the text unit spoken *next*, as `POINTER_OF` numbers the units: any three in a row occur once, so
+  that the pointers of the last codes tell T3's place in the text. S3Gen ignores it; the speech tokenizer, which knows
+  no text, says NO_TEXT.
 """
 
 from __future__ import annotations
@@ -46,6 +47,29 @@ PHONES = 81
 SOUNDS = DETAILS * PHONES  # 729
 POINTERS = 9
 CODES = SOUNDS * POINTERS  # 6561 = 3^8
+MOST_UNITS = 1024  # of a text
+
+
+def _pointers() -> NDArray[Any]:
+    """Pointer of each unit: three in a row occur once in 408 units; of any four neighbours no two are equal.
+
+    Grown one at a time: of the pointers that keep this, the one that followed the last one least often, then the one
+    that is fewest steps on. Counting modulo 9 instead lets T3 mistake a phrase for its like 9 or 18 units away.
+    """
+    found, triples, pairs = [0, 1, 2], {(0, 1, 2)}, dict[tuple[int, int], int]()
+    while True:
+        a, b = found[-2:]
+        steps = ((b + step) % POINTERS for step in range(1, POINTERS))
+        free = [c for c in steps if c not in found[-3:] and (a, b, c) not in triples]
+        if not free:
+            return np.resize(found, MOST_UNITS)
+        c = min(free, key=lambda c: pairs.get((b, c), 0))
+        triples.add((a, b, c))
+        pairs[b, c] = pairs.get((b, c), 0) + 1
+        found.append(c)
+
+
+POINTER_OF = _pointers()
 NO_TEXT = 4  # pointer of codes made from audio: FSQ digits 0, 0
 SILENCE = 72  # Turbo appends code 4299 = 6 + 9 * 72 + 729 * 5
 SILENCE_DETAIL = 6

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from ..checkpoint.architecture import S3GenSizes, build_hift
-from .corpus import Part
-from .flow import keep_end_in_fp32, load_flow, split
+from .corpus import Part, split
+from .flow import keep_end_in_fp32, load_flow
 from .speakers import xvector_bank
 from .trainer import Run
 from .vocoder import Segments, long_enough

@@ -15,11 +15,10 @@ import torch
 from torch import nn
 
 from ..checkpoint.architecture import S3GenSizes
-from .corpus import Part
+from .corpus import Part, split
 from .features import Mel128
-from .flow import bf16, split
 from .phones import NO_TEXT, SOUNDS, code_digits
-from .trainer import Run
+from .trainer import Run, bf16
 
 MELS128_PER_TOKEN = 4  # 100 frames per second
 FSQ_SCALE = 0.9990000128746033  # FSQCodebook.encode

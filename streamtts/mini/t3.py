@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import nn
 
 from ..checkpoint.architecture import T3Sizes
 from .corpus import Part
-from .phones import CODES, NO_TEXT, POINTERS, SOUNDS
+from .phones import CODES, NO_TEXT, POINTER_OF, POINTERS, SOUNDS
+from .sentences import Bank, Item
 from .trainer import Run, SummedTable, load_part
 
 BF16 = torch.bfloat16
@@ -31,6 +31,9 @@ START_CODE, STOP_CODE = 6561, 6562  # the stock ids
 NEVER = -1e4  # head bias of ids that are not codes
 GUIDES: dict[int, tuple[int, ...]] = {1: (0, 1), 2: (0, 1, -1)}  # layer -> per head: unit spoken now + this
 HEAD_SIZE = 64
+TEXTS = 40_000  # joined for one run
+HELD_OUT_EVERY = 50  # sentences
+WRONG_POINTERS = 0.01  # of what is given: T3 must find its place again
 
 
 class Tables(nn.Module):
@@ -132,35 +135,29 @@ def block_weights(block: Any) -> list[Pair]:
     ]
 
 
-Item = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # units, sounds, unit index per sound
-
-
 class Corpus:
-    """Both corpus parts in memory, batched by length."""
+    """Texts joined of the teacher's sentences, batched by length."""
 
-    def __init__(self, work: Path, prompt: int, tokens_per_batch: int, seed: int) -> None:
+    def __init__(
+        self, work: Path, prompt: int, tokens_per_batch: int, seed: int, held_out: bool = False, texts: int = TEXTS
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.prompt, self.tokens_per_batch = prompt, tokens_per_batch
-        speech, tokens = (Part(work / "corpus", name) for name in ("speech", "tokens"))
-        order = np.random.default_rng(0).permutation(len(speech)).tolist()
-        n = min(96, len(speech) // 4)
-        held_out = {speech.items[i]["text"] for i in order[:n]}
-
-        def item(part: Part, i: int) -> Item:
-            units, sounds, index = (np.array(part.get(i, f)) for f in ("units", "sounds", "unit_index"))
-            return units, sounds, index
-
-        self.held_out = [item(speech, i) for i in order[:n]]
-        self.items = items = [item(speech, i) for i in order[n:]]
-        items += [item(tokens, i) for i in range(len(tokens)) if tokens.items[i]["text"] not in held_out]
+        part = Part(work / "corpus", "sentences")
+        apart = max(2, min(HELD_OUT_EVERY, len(part) // 2))
+        bank = Bank(part, [i for i in range(len(part)) if (i % apart == 0) == held_out], self.rng)
+        self.items = items = [bank.text() for _ in range(texts)]
         self.lengths = np.array([len(u) + len(s) for u, s, _ in items]) + prompt + 2
         self.order = np.argsort(self.lengths, kind="stable")
         self._cumulative = np.cumsum(self.lengths[self.order])
-        self.long = [s for _, s, _ in items if len(s) > prompt]
+        self.long = [s for _, s, _ in bank.items if len(s) > prompt]
 
     def pick(self) -> list[Item]:
-        """Items of similar length, about tokens_per_batch positions in all; every position is equally likely."""
+        """Items of similar length, about tokens_per_batch positions in all. One in six batches begins at any item, the
+        others at any position: of those, few are in short items.
+        """
         c = int(np.searchsorted(self._cumulative, self.rng.integers(self._cumulative[-1]), "right"))
+        c = int(self.rng.integers(len(self.order))) if self.rng.random() < 1 / 6 else c
         n = max(1, self.tokens_per_batch // int(self.lengths[self.order[c]]))
         a = max(0, min(c - n * 3, len(self.order) - n * 6))
         pool = self.order[a : a + n * 6]
@@ -174,10 +171,12 @@ class Corpus:
         prompts = np.zeros((b, self.prompt), np.int64)
         for r, (units, sounds, index) in enumerate(items):
             a, n = len(units), len(sounds)
-            following = np.append(index[1:], index[-1]) % POINTERS
+            following = POINTER_OF[np.append(index[1:], index[-1])]
             z["text"][r, :a], z["is_text"][r, :a] = units, 1
             z["sound"][r, a], z["is_speech"][r, a : a + n + 1] = STOP, 1
-            z["sound"][r, a + 1 : a + n + 1], z["pointer"][r, a + 1 : a + n + 1] = sounds, following
+            wrong = self.rng.random(n) < WRONG_POINTERS
+            given = np.where(wrong, self.rng.integers(0, POINTERS, n), following)
+            z["sound"][r, a + 1 : a + n + 1], z["pointer"][r, a + 1 : a + n + 1] = sounds, given
             z["target"][r, a : a + n], z["target"][r, a + n] = sounds, STOP
             z["target_pointer"][r, a : a + n], z["now"][r, a : a + n] = following, index
             s = self.long[self.rng.integers(len(self.long))]
@@ -233,8 +232,9 @@ def train_t3(
     muon_rate: float = 0.01,
     rate: float = 1.5e-3,
     guide_weight: float = 0.3,
+    start: Path | None = None,
 ) -> None:
-    """Train for some minutes; WORK/checkpoints/t3.pt holds the result."""
+    """Train for some minutes, from random weights or a checkpoint folder's; WORK/checkpoints/t3.pt holds the result."""
     net, tables = build_parts(sizes)
     hidden = [
         w
@@ -247,9 +247,12 @@ def train_t3(
     others += list(tables.parameters())
     muon, adam = Muon(hidden, muon_rate), torch.optim.AdamW(others, rate, betas=(0.9, 0.98), weight_decay=0.01)
     run = Run(work, "t3", minutes, dict(net=net, tables=tables, muon=muon, adam=adam), max_steps)
+    if start is not None and not run.resumed:
+        start_from_checkpoint(net, tables, start)
     corpus = Corpus(work, sizes.prompt_tokens, tokens_per_batch, seed=run.step)
-    held_out = sorted(corpus.held_out, key=lambda i: len(i[1]))
-    validation = [corpus.batch(held_out[k : k + 24]) for k in range(0, len(held_out), 24)]
+    apart = Corpus(work, sizes.prompt_tokens, tokens_per_batch, seed=0, held_out=True, texts=96)
+    by_length = [apart.items[k] for k in apart.order]
+    validation = [apart.batch(by_length[k : k + 8]) for k in range(0, len(by_length), 8)]
     for step in run.steps():
         factor = run.rate(100)
         muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = muon_rate * factor, rate * factor
@@ -265,6 +268,34 @@ def train_t3(
             with torch.no_grad():
                 values = np.mean([[float(v) for v in forward(net, tables, b)] for b in validation], 0)
             run.write(**dict(zip(("held_out_loss", "guide", "right", "pointer"), values, strict=True)))
+
+
+def start_from_checkpoint(net: Any, tables: Tables, folder: Path) -> None:
+    """Begin with the T3 of a checkpoint folder: its speech tables are sums of a sound's row and a pointer's again."""
+    from safetensors.torch import load_file
+
+    weights = {k: v.float() for k, v in load_file(folder / "t3_turbo_v1.safetensors").items()}
+    net.load_state_dict(weights)
+    table, head = (weights[f"{name}.weight"][:CODES] for name in ("speech_emb", "speech_head"))
+    bias = weights["speech_head.bias"]
+    with torch.no_grad():
+        for summed, pointer, rows in (
+            (tables.sound, tables.pointer, table),
+            (tables.out_sound, tables.out_pointer, head),
+            (None, None, bias[:CODES, None]),
+        ):
+            by_pointer = rows.reshape(POINTERS, SOUNDS, -1)
+            shift = by_pointer.mean(1) - by_pointer.mean((0, 1))
+            if summed is None or pointer is None:
+                tables.out_bias[:SOUNDS], tables.out_pointer_bias[:] = by_pointer.mean(0)[:, 0], shift[:, 0]
+                continue
+            summed.phone.zero_()
+            summed.detail.zero_()
+            summed.rest.copy_(by_pointer.mean(0))
+            pointer.copy_(shift)
+        tables.start.copy_(weights["speech_emb.weight"][START_CODE])
+        tables.out_stop.copy_(weights["speech_head.weight"][STOP_CODE])
+        tables.out_bias[STOP] = bias[STOP_CODE]
 
 
 def stock_t3(work: Path, sizes: T3Sizes) -> Any:

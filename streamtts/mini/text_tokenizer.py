@@ -295,7 +295,9 @@ def make_tokenizer(lexicon: dict[str, str], rules: list[tuple[str, str, str, str
         (r"(?=[a-z])(?<![a-z'])", " "),
         (r"\s+", " "),
         (r" (?=[,.!?;:])", ""),
+        (r"(?<=[.!?])[.!?]+", ""),  # one mark says as much as several
     ]
+    steps += [(f"(?<= )a(?=[{PAUSES[:6]}]|$)", private(LETTERS["a"]))]  # no noun follows: the letter
     steps += [(f"(?<= ){c}(?![a-z'])", private(name)) for c, name in LETTERS.items() if c not in "ai"]
     for with_apostrophe in (True, False):
         steps += [
@@ -333,6 +335,16 @@ def make_tokenizer(lexicon: dict[str, str], rules: list[tuple[str, str, str, str
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f" ?{PHONE}|[{PAUSES}]"), "isolated")
     return tokenizer
+
+
+def built(work: Path) -> Path:
+    """WORK/tokenizer.json, made now unless it is there already."""
+    from .texts import make_texts
+
+    path = work / "tokenizer.json"
+    if not path.exists():
+        build(sum(make_texts(), []), path)
+    return path
 
 
 def build(texts: list[str], path: Path, lexicon_size: int = 12_000) -> Any:

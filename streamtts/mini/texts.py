@@ -1,4 +1,4 @@
-"""What the corpus says: English sentences from Debian packages and templates, in a seeded order."""
+"""What the speech part of the corpus says: English sentences from Debian packages and templates, in a seeded order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
+VARIED = Path(__file__).with_name("varied.txt")
 WORDNET = "/usr/share/wordnet/data.*"  # Debian: wordnet-base
 FORTUNES = "/usr/share/games/fortunes/*"  # Debian: fortunes
 SPEECH_ITEMS, TOKEN_ITEMS = 9000, 40_000
@@ -16,6 +17,11 @@ SPEECH_ITEMS, TOKEN_ITEMS = 9000, 40_000
 def held_out_sentences() -> list[str]:
     """The 50 sentences that are never trained on."""
     return [line.strip() for line in HELD_OUT.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def varied_texts() -> list[str]:
+    """300 texts of all kinds, from one word to several sentences, that are never trained on as a whole."""
+    return VARIED.read_text(encoding="utf-8").splitlines()
 
 
 def normal_form(text: str) -> str:
@@ -204,14 +210,22 @@ def template_sentences(rng: random.Random, count: int) -> set[str]:
     return {pick(templates)() for _ in range(count)}
 
 
-def make_texts(seed: int = 7) -> tuple[list[str], list[str]]:
-    """Items of the speech part and of the tokens part; an eighth are two or three sentences, some only a few words."""
-    rng = random.Random(seed)
+def all_sentences(rng: random.Random, held_out: set[str]) -> list[str]:
+    """Every sentence of the packages and the templates, shuffled; none whose normal form is held out."""
     examples, glosses = wordnet_sentences()
-    held_out = {normal_form(s) for s in held_out_sentences()}
     raw = examples | glosses | fortune_sentences() | template_sentences(rng, 9000)
     sentences = sorted({s for s in map(clean, raw) if s and normal_form(s) not in held_out})
     rng.shuffle(sentences)
+    return sentences
+
+
+def make_texts(seed: int = 7) -> tuple[list[str], list[str]]:
+    """Texts of the speech part, and more of their kind: the tokenizer learns from both.
+
+    An eighth are two or three sentences, some only a few words.
+    """
+    rng = random.Random(seed)
+    sentences = all_sentences(rng, {normal_form(s) for s in held_out_sentences()})
     items, i = [], 0
     while i < len(sentences):
         n = rng.choices([1, 2, 3], [0.86, 0.10, 0.04])[0]

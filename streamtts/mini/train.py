@@ -1,6 +1,7 @@
 """Make mini from nothing: `python -m streamtts.mini.train STAGE --minutes N`, or `all`.
 
-Stages in order: corpus, tokenizer, flow (encoder, then estimator), pitch, hift, t3, export, evaluate; these are `all`.
+Stages in order: corpus, sentences, tokenizer, flow (encoder, then estimator), pitch, hift, t3, export, evaluate; these
+are `all`.
 The stage adversarial goes on from hift; export takes what it left where it was run.
 Everything is kept in the work folder; training stages log losses to WORK/logs/STAGE.csv, save every two minutes and go
 on from there when started again. While a file WORK/PAUSE exists they sleep.
@@ -15,9 +16,10 @@ from pathlib import Path
 from .trainer import default_work, keep_freed_memory
 
 MINUTES = dict(tokenizer=10, encoder=30, estimator=30, pitch=6, hift=35, adversarial=30, t3=60)
-ALL = ("corpus", "tokenizer", "encoder", "estimator", "pitch", "hift", "t3", "export", "evaluate")
+ALL = ("corpus", "sentences", "tokenizer", "encoder", "estimator", "pitch", "hift", "t3", "export", "evaluate")
 STAGES = (
     "corpus",
+    "sentences",
     "encoder",
     "estimator",
     "flow",
@@ -44,6 +46,10 @@ def run_stage(
 
         corpus.build(work / "corpus")
         features.build(work / "corpus")
+    elif stage == "sentences":
+        from . import sentences, text_tokenizer
+
+        sentences.build(work / "corpus", text_tokenizer.built(work))
     elif stage == "encoder":
         from .flow import train_encoder
 
@@ -64,7 +70,7 @@ def run_stage(
     elif stage == "t3":
         from .t3 import train_t3
 
-        train_t3(work, MINI.t3, minutes, max_steps)
+        train_t3(work, MINI.t3, minutes, max_steps, start=start)
     elif stage == "tokenizer":
         from .speech_tokenizer import train_tokenizer
 
@@ -72,7 +78,7 @@ def run_stage(
     elif stage == "export":
         from .export import export
 
-        export(work, MINI, out)
+        export(work, MINI, out, start)
     elif stage == "evaluate":
         from .evaluate import evaluate
 
@@ -88,7 +94,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="training time of the stage; each has a default")
     parser.add_argument("--work", type=Path, default=default_work(), help="corpus, logs, weights in training")
     parser.add_argument("--out", type=Path, help="checkpoint folder of export and evaluate (default: WORK/mini)")
-    parser.add_argument("--start", type=Path, help="encoder, hift: begin with the weights of this checkpoint folder")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="encoder, hift, t3: begin with the weights of this checkpoint folder; export: take all but T3 from it",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-steps", type=int, help="stop after so many steps, for a quick look")
     args = parser.parse_args(argv)

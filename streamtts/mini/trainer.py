@@ -31,6 +31,11 @@ def keep_freed_memory() -> None:
     mallopt(top_pad, 1 << 28)
 
 
+def bf16() -> torch.autocast:
+    """Linears and convolutions in bfloat16."""
+    return torch.autocast("cpu", torch.bfloat16)
+
+
 def default_work() -> Path:
     """Where corpus and training state are kept unless told otherwise."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))

@@ -21,12 +21,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..checkpoint.architecture import S3GenSizes
-from .corpus import LOW_VOICE, Part
+from .corpus import LOW_VOICE, Part, split
 from .discriminator import Discriminator
-from .flow import bf16, decode_codes, keep_end_in_fp32, load_flow, split
+from .flow import decode_codes, keep_end_in_fp32, load_flow
 from .phones import MELS_PER_TOKEN
 from .speakers import xvector_bank
-from .trainer import Run, SummedTable, load_part
+from .trainer import Run, SummedTable, bf16, load_part
 
 FRAMES = 28  # of a training segment: 0.56 s
 JUDGE_RATE, ADVERSARIAL_RATE = 4e-4, 2e-4

@@ -28,7 +28,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A work folder with a corpus of six sentences, made as the real one is."""
-    from streamtts.mini import corpus, features
+    from streamtts.mini import corpus, features, sentences
 
     folder = tmp_path_factory.mktemp("mini") / "corpus"
     folder.mkdir()
@@ -39,11 +39,12 @@ def work(tmp_path_factory):
         assert item is not None
         writer.add(item)
     writer.close()
-    writer = corpus.Writer(folder / "tokens-0")
+    writer, silent = corpus.Writer(folder / "sentences-0"), corpus.Teacher(audio=False)
     for text in TEXTS:
-        item = corpus.tokens_only(teacher, text)
+        spelt = [unit for phonemes in teacher.hibari.phonemize(text) for unit, _ in phones.spell(phonemes)]
+        item = sentences.speak_units(silent, spelt)
         assert item is not None
-        writer.add(item)
+        writer.add(item | dict(text=text))
     writer.close()
     features.build(folder)
     return folder.parent
