@@ -10,10 +10,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import StreamTTSError
-from ..settings import Settings
+from ..settings import Policy, Settings
 from ..t3.token_source import TAIL_TOKENS
 from .algorithms import ALGORITHMS, PROTOTYPE
 from .machine import machine
@@ -64,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
         help="also measure compute time per second of audio in utterances of these lengths (default 10 30 60 180), in "
         "the last of the number formats",
     )  # fmt: skip
+    parser.add_argument(
+        "--words", nargs="?", const=True, metavar="FILE",
+        help="instead of times, count the words that are lost, doubled or misheard in 300 varied texts, or in a file "
+        "with one text a line",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=3, help="with --words: how often each text is spoken (default 3)")
+    parser.add_argument(
+        "--policies", nargs="+", choices=get_args(Policy), metavar="NAME", help="with --words: default all three"
+    )
+    parser.add_argument("--hear", action="store_true", help="with --words: also count what faster-whisper mishears")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report, with more figures, as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the report as PNG")
     return parser
@@ -87,6 +97,10 @@ def subjects(args: argparse.Namespace) -> list[Subject]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
+    if args.words:
+        from . import words
+
+        return words.main(args)
     names = [name for name in ALGORITHMS if name in args.only or name == PROTOTYPE]
     precisions = list(dict.fromkeys([REFERENCE, *args.precisions]))
     lengths = () if args.growth is None else sorted(args.growth) or LENGTHS
