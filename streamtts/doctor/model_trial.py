@@ -20,6 +20,7 @@ from ..seams import Verdict, analyse
 from ..seams.continuity import tiles
 from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from ..t3.step import START
+from .piece_length import longest_piece
 from .precision_error import compare, forced_logits, say, summary
 
 TEXT = "The meeting is on Monday at three o'clock, and lunch is at half past twelve."
@@ -66,6 +67,9 @@ def try_out(
     underrun = warm.stats.max_underrun_ms
     late = "not measured, since there is a single chunk" if underrun is None else f"{underrun:.0f} ms in all"
     _line("underruns", f"{late}, of a player that starts with the first chunk")
+    held = longest_piece(model)
+    known = "not known: no attention head of T3 follows the text" if held is None else f"up to {held} characters"
+    _line("whole texts", f"{known}; longer texts than {model.architecture.piece_chars} characters are split")
     faults = [fault for fault in _faults(model, chunks, warm, settings) if fault]
     if compare_precision:
         _say_difference(model, checkpoint, settings)

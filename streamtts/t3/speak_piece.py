@@ -34,6 +34,7 @@ class SaidText:
         missing: Words that were left out, in order.
         repeated: Words that were said twice.
         dropped: Speech tokens dropped by the guards.
+        retries: How often words that were missing at the end of a piece were spoken on their own.
     """
 
     known: bool = False
@@ -41,6 +42,7 @@ class SaidText:
     missing: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     dropped: int = 0
+    retries: int = 0
 
     @property
     def complete(self) -> bool | None:
@@ -72,6 +74,7 @@ def say_piece(
     for _ in range(MAX_RETRIES):
         if not (rest := speaker.rest) or speaker.cut_off:
             break
+        said.retries += 1
         yield from speaker.say(rest, text_ids(model.tts.tokenizer, rest))
     said.missing += speaker.rest.split()
 
