@@ -5,10 +5,10 @@ therefore also taken at about a thousand random points away from the seams, the 
 when one of its measures exceeds the 99th percentile of the control points. One point in a hundred does by definition,
 so chance has to be told from faults:
 
-- with the one-shot reference, an outlier is *audible*. If the reference has about as large a value at the same place,
-  it is speech, not an outlier;
-- without a reference, an outlier is audible when it clearly exceeds every control point, or when there are more
-  outliers than chance gives (binomial test, probability under 1 %).
+- with the one-shot reference, a seam at which the reference has about as large a value at the same place is no
+  outlier: it is speech;
+- an outlier is *audible* when it clearly exceeds every control point, or when there are at least two outliers and more
+  than chance gives (binomial test, probability under 1 %). One alone, little above the 99th percentile, may be chance.
 
 Some measures compare with the reference itself (level, loudness, pitch, time shift). A seam *differs* when such a
 measure exceeds its 99th percentile, and is then audible by the second rule.
@@ -197,9 +197,8 @@ def _report(
     judged = controls["step_ratio"].p99 is not None
     seams, by_chance = _outliers(at_seams, controls), _outliers(at_controls, controls)
     extreme = _beyond(at_seams, controls, every=True)
-    # With a reference an outlier is never put down to chance: where the reference is the same, it is none.
     outside = seams.outside
-    audible = _any(outside) if ref is not None else _beyond_chance(outside, extreme, by_chance.outside)
+    audible = _beyond_chance(outside, extreme, by_chance.outside)
     audible |= _beyond_chance(seams.differs, extreme, by_chance.differs)
     rows = tuple(
         SeamRow(

@@ -16,6 +16,7 @@ from scipy.stats import binom
 import streamtts
 from streamtts.chunks import decoder
 from streamtts.seams import SeamReport, Verdict, analyse
+from streamtts.seams.judge import CHANCE
 
 TEXTS = (Path(__file__).parents[1] / "varied_texts.txt").read_text().splitlines()
 
@@ -55,7 +56,7 @@ def test_a_vocoder_that_guesses_for_several_chunks_has_no_more_outliers_than_cha
     made = reports(model, TEXTS, policy="cached")
     outside, seams = sum(r.n_outside for r in made), sum(len(r.rows) for r in made)
     assert seams >= 300
-    assert binom.sf(outside - 1, seams, 0.01) > 0.05, "\n".join(r.table() for r in made if r.n_outside)
+    assert binom.sf(outside - 1, seams, 0.01) > CHANCE, "\n".join(r.table() for r in made if r.n_outside)
 
 
 def test_most_seams_of_chunks_decoded_apart_are_outliers(model) -> None:
