@@ -1,4 +1,4 @@
-"""The command line: ``streamtts say | serve | voices | doctor | bench | tune``. The work is done in the rooms."""
+"""The command line: ``streamtts say | serve | voices | text | doctor | bench | tune``. The rooms do the work."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .settings import Settings
 INTERRUPTED = 130  # what shells report for Ctrl-C
 # Subcommands with a parser of their own: module, help.
 OWN_PARSERS = {
+    "text": (".text.command", "show what becomes of a text: as it is said, its pieces, pauses and tokens"),
     "doctor": (".doctor.examine", "check the installation and the checkpoints; try a checkpoint out"),
     "bench": (".bench.command", "measure time to first audio, speed and memory"),
     "tune": (".tune.command", "try many settings; save the best as a preset and write a report"),

@@ -24,6 +24,7 @@ from .checkpoint.int8 import Int8Quantizer, replace_with_int8
 from .checkpoint.precision import INTEGERS, Choice, Precision, choose, t3_dtype
 from .checkpoint.quantize import is_large, large_linears, quantized_weights
 from .checkpoint.stock_logging import quiet
+from .checkpoint.tokenizer import tokenizer_of
 from .checkpoint.weights import check_memory, init_empty_weights, load_weights
 from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
@@ -267,7 +268,7 @@ def _assemble(
     prepare_for_streams(s3gen.mel2wav, fourier=device == "cpu")
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
-        tts = ChatterboxTurboTTS(t3, s3gen, ve, _tokenizer(folder), device, conds=conds)
+        tts = ChatterboxTurboTTS(t3, s3gen, ve, tokenizer_of(folder), device, conds=conds)
     lag_tokens = -(-lag_samples(s3gen.mel2wav) // SAMPLES_PER_TOKEN)
     model = Model(
         engine=engine,
@@ -342,23 +343,6 @@ def _as_graphs(device: str, architecture: Architecture, precision: str) -> bool:
 
 def _small(architecture: Architecture) -> bool:
     return architecture.t3.hidden_size < _SMALL_WIDTH
-
-
-def _tokenizer(folder: Path) -> Any:
-    """The folder's Hugging Face text tokenizer."""
-    from transformers import AutoTokenizer
-
-    from .checkpoint.tokenizer import read_tokenizer
-
-    try:
-        if (folder / "tokenizer_config.json").exists():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            if tokenizer.pad_token is None:
-                tokenizer.pad_token = tokenizer.eos_token
-            return tokenizer
-        return read_tokenizer(folder / "tokenizer.json")
-    except Exception as e:  # the tokenizers library raises bare Exception for a damaged file
-        raise CheckpointError(f"the text tokenizer in {folder} cannot be read ({e}); fetch it again") from e
 
 
 def describe(model: Model) -> str:

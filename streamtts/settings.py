@@ -80,6 +80,9 @@ class Settings:
     max_tokens: int = _number(1000, 1, 1000, "tokens", "most speech tokens for one piece of text")
     seed: int = _number(0, 0, 2**32 - 1, "", "same seed, text and settings: the same samples")
 
+    normalize: bool = field(
+        default=True, metadata={"help": "say numbers, signs, abbreviations and markup as a person reads them aloud"}
+    )
     early_stop_guard: bool = field(
         default=True, metadata={"help": "keep T3 from stopping before the last word; speak words missing at the end"}
     )

@@ -13,9 +13,30 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..errors import CheckpointError
+
 _WORD = re.compile(r"\(\?<= \)((?:[a-z]|\\?')+)\(\?!\[a-z'\]\)")
 _IN_CONTEXT = re.compile(r"(?:\(\?<=([^()\[\]]+)\))?([a-z])(?:\(\?=([^()\[\]]*)(?:\(\?!\[[^\]]+\]\))?\))?")
 _LETTERS = re.compile("[a-z']+")
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """The Hugging Face text tokenizer of a checkpoint folder.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        if (folder / "tokenizer_config.json").exists():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            if tokenizer.pad_token is None:
+                tokenizer.pad_token = tokenizer.eos_token
+            return tokenizer
+        return read_tokenizer(folder / "tokenizer.json")
+    except Exception as e:  # the tokenizers library raises bare Exception for a damaged file
+        raise CheckpointError(f"the text tokenizer in {folder} cannot be read ({e}); fetch it again") from e
 
 
 def read_tokenizer(file: Path) -> Any:

@@ -23,7 +23,10 @@ from packaging.utils import canonicalize_name
 
 from ..checkpoint.hub import REPOSITORIES
 from ..checkpoint.precision import add_precision_option
+from ..checkpoint.tokenizer import tokenizer_of
+from ..errors import CheckpointError
 from ..settings import Settings
+from ..text.tags import tags_of
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"  # exists in a checkout, not in an installed wheel
 INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
@@ -199,7 +202,8 @@ def embedded_checkpoint() -> Finding:
 
         with contextlib.redirect_stdout(sys.stderr):  # stock classes print while they load
             model = load()
-        return Finding("Checkpoints", "mini", "ok", f"loads; voices: {', '.join(model.voices)}")
+        found = f"loads; voices: {', '.join(model.voices)}; sound tags: {_listed(tags_of(model.tts.tokenizer))}"
+        return Finding("Checkpoints", "mini", "ok", found)
     except StreamTTSError as error:
         return Finding("Checkpoints", "mini", "fault", str(error), "reinstall streamtts: the checkpoint comes with it")
     except ImportError as error:
@@ -221,9 +225,20 @@ def _cached(name: str, repository: str, files: Sequence[str]) -> Finding:
     missing = [file for file, path in paths.items() if not isinstance(path, str)]
     if not missing:
         folder = Path(str(paths[files[0]])).parent
-        return Finding("Checkpoints", name, "ok", f"load({name!r}), from {folder}")
+        return Finding("Checkpoints", name, "ok", f"load({name!r}), from {folder}; sound tags: {_folder_tags(folder)}")
     found = "not in the Hugging Face cache" if len(missing) == len(files) else f"cache lacks {', '.join(missing)}"
     return Finding("Checkpoints", name, "note", found, f"optional; with a network: load({name!r}) fetches {repository}")
+
+
+def _folder_tags(folder: Path) -> str:
+    try:
+        return _listed(tags_of(tokenizer_of(folder)))
+    except CheckpointError as fault:
+        return str(fault)
+
+
+def _listed(tags: Sequence[str]) -> str:
+    return " ".join(tags) or "none"
 
 
 def _program(name: str, commands: Sequence[str], advice: str) -> Finding:

@@ -16,6 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ..errors import StreamTTSError
+from ..text.tags import tags_of
 from ..wire.addresses import SESSION_PATH, SIMPLE_PATH, STREAM_PATH, is_loopback
 
 if TYPE_CHECKING:
@@ -139,9 +140,10 @@ class HttpRoutes:
 
 def standard_pages(model: Model, health: Callable[[], dict[str, Any]], metrics: Page) -> dict[str, Page]:
     """The pages of every server, by path."""
+    tags = tags_of(model.tts.tokenizer)
     return {
         "/health": _json_page(health),
-        "/voices": _json_page(lambda: {"voices": model.voices, "default": "default"}),
+        "/voices": _json_page(lambda: {"voices": model.voices, "default": "default", "tags": tags}),
         "/metrics": metrics,
         "/": _file_page("server/demo.html", "text/html; charset=utf-8"),
         "/worklet.js": _file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from ..errors import StreamTTSError
-from ..text.split import SENTENCE_END, cut_ready
+from ..text.script import BLANK_LINE, PARAGRAPH
+from ..text.split import cut_ready, sentence_ends
 from ..wire.parsing import well_formed
 from ..wire.server_messages import Audio, Cancelled, Complete, Flushed, Pong, Ready, Started
 from ..wire.session_messages import CancelContext, End, Flush, Ping, Start, Text, context_of, parse_session_message
@@ -112,6 +113,7 @@ class _Context:
         self._connection, self._pool = connection, pool
         self._text = ""  # all of it
         self._said = 0  # characters passed to the answer
+        self._spoke = False  # some of them have words
         self._half = ""  # first half of a UTF-16 pair whose second half has not come yet
         self._ended = False
         self._seq = 0
@@ -153,6 +155,8 @@ class _Context:
         self._refuse_after_end()
         self._ended = True
         self._say(len(self._text) - self._said)
+        if self._text.strip() and not self._spoke:
+            self.answer.say(self._text, (0, len(self._text)))  # an emoji, dots: a moment of silence
         self.answer.text.end()
 
     def _refuse_after_end(self) -> None:
@@ -163,12 +167,15 @@ class _Context:
 
     def _say(self, characters: int) -> None:
         """Pass so many more characters to the answer, a sentence at a time: `text_spoken` counts whole sentences."""
-        end = self._said + characters
-        for stop in [*(self._said + m.end() for m in SENTENCE_END.finditer(self._text[self._said : end])), end]:
-            piece = self._text[self._said : stop]
+        begun = self._said
+        for stop in [*sentence_ends(self._text[begun : begun + characters]), characters]:
+            piece = self._text[self._said : begun + stop]
             if any(c.isalnum() for c in piece):
-                self.answer.say(piece, (self._said, stop))
-            self._said = stop
+                first = self._said + len(piece) - len(piece.lstrip())
+                paragraph = PARAGRAPH if self._spoke and BLANK_LINE.search(self._text[:first]) else ""
+                self.answer.say(paragraph + piece, (self._said, begun + stop))
+                self._spoke = True
+            self._said = begun + stop
 
     # ------------------------------------------------------------ to the client
 
@@ -193,7 +200,11 @@ class _Context:
             spoken = self._text[: self.answer.audio.text_spoken]
             return Cancelled(context_id=self.context_id, samples_sent=stats.samples, text_spoken=spoken, stats=stats)
         if not stats.samples:
-            raise StreamTTSError("text_empty", "the text of this context has nothing that can be spoken", field="text")
+            raise StreamTTSError(
+                "text_empty",
+                "the text of this context is empty, or in letters that the model does not know",
+                field="text",
+            )
         return Complete(context_id=self.context_id, stats=stats)
 
     def _header(self, frame: Frame) -> Audio:

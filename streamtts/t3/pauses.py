@@ -25,7 +25,8 @@ from torch import Tensor
 
 from ..audio import Samples
 from ..settings import MS_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN
-from ..text.split import LONGEST_PAUSE_MS, Piece
+from ..text.script import Piece
+from ..text.tags import LONGEST_PAUSE_MS
 from ..voice.conditionals import Voice
 from .step import START, Backbone, voice_prefix
 

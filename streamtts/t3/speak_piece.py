@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..settings import Settings
-from ..text.split import Piece, text_ids
+from ..text.script import Piece, text_ids
 from ..text.words import word_spans
 from ..voice.conditionals import Voice
 from .early_stop_guard import EarlyStopGuard

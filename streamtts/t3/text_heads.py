@@ -21,7 +21,7 @@ from torch import Tensor
 from ..checkpoint.architecture import Architecture
 from ..checkpoint.tensor_cache import cached_tensors
 from ..settings import Settings
-from ..text.split import text_ids
+from ..text.script import text_ids
 from ..voice.conditionals import Voice
 from .step import Backbone, speech_tokens
 

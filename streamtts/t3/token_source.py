@@ -13,7 +13,7 @@ import torch
 
 from ..errors import ModelFailed
 from ..settings import Settings
-from ..text.split import Pause, Piece, script
+from ..text.script import Pause, Piece, script
 from ..voice.conditionals import Voice
 from .pauses import pause_tokens
 from .speak_piece import SaidText, say_piece
@@ -76,9 +76,10 @@ def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> To
     """The tokens of a text. T3 runs only while they are read.
 
     Raises:
-        StreamTTSError: As :func:`streamtts.text.split.script`.
+        StreamTTSError: As :func:`streamtts.text.script.script`.
     """
-    steps, said = script(model.tts.tokenizer, text, model.architecture.piece_chars), SaidText()
+    steps = script(model.tts.tokenizer, text, model.architecture.piece_chars, settings.normalize)
+    said = SaidText()
     tail = [model.architecture.silence_token] * TAIL_TOKENS
     expected = round(len(text) * _TOKENS_PER_CHARACTER)
     return TokenSource(_speak(model, steps, voice, settings, said), tail, len(text), expected, said)

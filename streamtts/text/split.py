@@ -1,46 +1,38 @@
-"""Text as a person or a language model writes it -> pieces and pauses that T3 can speak."""
+"""Where sentences and lines end, in a whole text and in one that is still growing; and the length of pieces.
+
+Sentence ends are sentencex's (Wikimedia, MIT), with the corrections in `_is_end`: it takes whole texts and knows the
+abbreviations, but not pauses, tags, lists and lines.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
-from typing import Any
+
+from sentencex import segment
 
 from ..checkpoint.architecture import PIECE_CHARS
-from ..errors import StreamTTSError
 
-SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+")
-LONGEST_PAUSE_MS = 10_000
+MARKS = ".!?…。！？"
 _TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: a piece never ends inside one
 _HELD = "\ue000"  # replaces spaces inside a tag; clean() removes it from the text itself
-_OPEN_TAG = re.compile(r"\[[^\[\]]{0,32}$")
-_PAUSE = re.compile(r"\[\s*pause\b([^\]]*)\]", re.IGNORECASE)
-_LENGTH = re.compile(r"\s*(\d{1,5}(?:\.\d{1,3})?)\s*(s|ms)?\s*", re.IGNORECASE)
-_PAUSE_RULE = "[pause], [pause 0.5s] or [pause 500ms], more than 0 and up to 10 s"
+_OPEN_TAG = re.compile(r"\[[^\[\]]{0,60}$|<[A-Za-z/!][^<>]{0,200}$")
 _CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|\s+(?=[-—–]\s)")
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Silence between two pieces, in milliseconds."""
-
-    ms: int
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A text that T3 speaks in one pass.
-
-    Attributes:
-        text: The text.
-        pauses: Pauses inside it: the part of ``text`` before the pause, and milliseconds.
-        ids: Its text tokens. They are kept because a tokenizer may take as long as T3 does.
-    """
-
-    text: str
-    pauses: tuple[tuple[str, int], ...] = ()
-    ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+_MASKED = re.compile('["“”«»„()\\[\\]\ue000-\uf8ff*_]')  # sentencex sees spaces here: it would wait for the other one
+_CLOSING = re.compile(r"[\"'”’)\]»*_]*")
+_LINE_END = re.compile(r"[ \t\r]*\n\s*")
+_BULLET = re.compile(r"(?:[-*+•◦▪‣–—#>|]|\(?[0-9]{1,3}[.)])[ \t]|[#|>]")
+_WRAPPED = 50  # characters of a line; a shorter one was not broken for want of room
+_LIST_NUMBER = re.compile(r"[ \t]*\(?(?:[0-9]{1,3}|[A-Za-z])[.)]")
+_BEFORE_NUMBER = re.compile(r"\b(?:approx|vol|ch|sec|no|nr|pp?|figs?|art|ver|eq|tel|ca|v)\.$", re.IGNORECASE)
+# Words that begin a sentence, even where no space follows the name before them.
+_OPENERS = {
+    "a", "an", "and", "are", "as", "at", "but", "can", "could", "did", "do", "does", "for", "from", "had", "has",
+    "have", "he", "her", "here", "his", "how", "i", "i'm", "i've", "if", "in", "is", "it", "it's", "its", "let's",
+    "my", "no", "not", "now", "of", "oh", "on", "or", "our", "she", "so", "that", "that's", "the", "their", "then",
+    "there", "there's", "these", "they", "this", "those", "to", "was", "we", "we're", "well", "were", "what", "when",
+    "where", "who", "why", "will", "with", "would", "yes", "yet", "you", "you're", "your",
+}  # fmt: skip
 
 
 def clean(text: str) -> str:
@@ -50,6 +42,93 @@ def clean(text: str) -> str:
     return " ".join(text.split())
 
 
+def sentence_ends(text: str) -> list[int]:
+    """Where sentences and lines end: the position after the white space behind each, ascending; the last is the end."""
+    ends: list[int] = []
+    start = 0
+    for line_end in [*_line_ends(text), len(text)]:
+        at = start
+        for sentence in segment("en", _MASKED.sub(" ", text[start:line_end])):
+            at += len(sentence)
+            end = _after_marks(text, start, at)
+            if end < line_end and _is_end(text, ends[-1] if ends else 0, end):
+                ends.append(end)
+        if text[ends[-1] if ends else 0 : line_end].strip():
+            ends.append(line_end)
+        start = line_end
+    return ends
+
+
+def sentences(text: str) -> list[str]:
+    """The text cut where sentences and lines end; joined, the parts are the text again."""
+    return [text[a:b] for a, b in _ranges(text)]
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    ends = sentence_ends(text)
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def _after_marks(text: str, start: int, at: int) -> int:
+    """Behind the closing quotes and the white space that follow the sentence which ends before ``at``."""
+    mark = at
+    while mark > start and (text[mark - 1].isspace() or text[mark - 1] in "'’" or _MASKED.match(text[mark - 1])):
+        mark -= 1
+    if mark == start or text[mark - 1] not in MARKS:
+        return at
+    closed = _CLOSING.match(text, mark)
+    mark = closed.end() if closed else mark
+    while mark < len(text) and text[mark].isspace():
+        mark += 1
+    return mark
+
+
+def _is_end(text: str, start: int, end: int) -> bool:
+    """Whether a sentence that begins at ``start`` really ends before ``end``."""
+    before, after = text[start:end], text[end:]
+    sentence = before.rstrip()
+    bare = sentence.rstrip("\"'”’)]»*_")
+    if not bare.strip() or not after or bare[-1] not in MARKS:
+        return False
+    if _LIST_NUMBER.fullmatch(bare) or _OPEN_TAG.search(text[max(0, end - 260) : end]):
+        return False
+    following = after.lstrip("\"'“‘([«*_")
+    if bare != sentence and following[:1].islower():
+        return False  # "Stop!" he said
+    if _BEFORE_NUMBER.search(bare) and following[:1].isdigit():
+        return False
+    if before == sentence == bare:  # no space follows: one.Sentence two
+        run = bare.split()[-1]
+        word = re.match(r"[\w'’]+(?=[\s,;:!?]|[.](?!\w)|$)", following)
+        plain = word is not None and len(run) > 2 and not re.search(r"[./@:\d_]", run[:-1])
+        return plain and (run[:1].islower() or run[-1] in "!?" or word[0].lower() in _OPENERS if word else False)
+    return True
+
+
+def _line_ends(text: str) -> list[int]:
+    """Where a line ends a phrase: not where it was only broken for want of room."""
+    ends: list[int] = []
+    start = 0
+    for m in _LINE_END.finditer(text):
+        line, after = text[start : m.start()].strip(), text[m.end() : m.end() + 8]
+        start = m.end()
+        if not line or _continues(line, after, blank=m[0].count("\n") > 1):
+            continue
+        ends.append(m.end())
+    return [end for end in ends if end < len(text)]
+
+
+def _continues(line: str, after: str, blank: bool) -> bool:
+    """Whether the next line goes on with the sentence."""
+    if blank or _BULLET.match(after):
+        return False
+    if re.search(r"[a-z]-$", line) and after[:1].islower():
+        return True  # a word hyphenated at the line's end
+    if line[-1] in MARKS:
+        return len(line) >= _WRAPPED  # the sentence rules decide
+    return line[-1] in ",;" or (len(line) >= _WRAPPED and after[:1].islower())
+
+
 def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
     """Split text into pieces of at most ``limit`` characters, at the best boundaries available.
 
@@ -57,144 +136,38 @@ def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
     between words, and a word that is too long inside. Joined by spaces, the pieces give the cleaned text again, except
     for words that were cut. A tag such as ``[clear throat]`` stays whole.
     """
-    held = _TAG.sub(lambda tag: tag.group().replace(" ", _HELD), clean(text))
-    sentences = [s.strip() for s in SENTENCE_END.sub(lambda m: m.group() + "\0", held).split("\0")]
-    parts = _group([part for s in sentences if s for part in _shorten(s, limit)], limit)
-    return [part.replace(_HELD, " ") for part in parts]
+    return grouped(sentences(clean(text)), limit)
+
+
+def grouped(parts: list[str], limit: int) -> list[str]:
+    """Sentences in pieces of at most ``limit`` characters, white space cleaned."""
+    held = [_TAG.sub(lambda tag: tag.group().replace(" ", _HELD), clean(part)) for part in parts]
+    short = [q for part in held if part for q in _shorten(part, limit)]
+    return [part.replace(_HELD, " ") for part in _group(short, limit)]
 
 
 def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
     """Split growing text into what can be spoken now and what must wait for more text.
 
-    A sentence is ready when white space follows its end. If no sentence has ended and the buffer is longer than
-    ``limit``, everything up to the last clause or word is ready.
+    A sentence is ready when white space follows its end, and a line when it has ended; where an end depends on the
+    next word (``U.S.``, a quote, a long line), when that word is there. If no sentence has ended and the buffer is
+    longer than ``limit``, everything up to the last clause or word is ready.
 
     Returns:
         ``(ready, rest)``; ``ready`` is empty while nothing can be spoken yet.
     """
-    boundaries = [SENTENCE_END] if len(buffer) <= limit else [SENTENCE_END, _CLAUSE_END, re.compile(r"\s+")]
-    for boundary in boundaries:
-        # A cut after an open bracket might be inside a tag.
-        ends = [m.end() for m in boundary.finditer(buffer) if not _OPEN_TAG.search(buffer[: m.end()])]
-        if ends:
-            return buffer[: ends[-1]], buffer[ends[-1] :]
-    return "", buffer
-
-
-def script(tokenizer: Any, text: str, limit: int = PIECE_CHARS) -> list[Piece | Pause]:
-    """A text as pieces and pauses, in the order in which they are spoken.
-
-    A pause between sentences, or at the start or end of the text, is a step of its own. A pause inside a sentence
-    belongs to its piece, so that the sentence is spoken whole.
-
-    Args:
-        tokenizer: The checkpoint's. Text in which it knows no letter or digit is left out.
-        text: As typed, with tags.
-        limit: Most characters of a piece: the checkpoint's ``piece_chars``.
-
-    Raises:
-        StreamTTSError: ``text_empty`` if nothing is left to speak (no text, spaces, only emoji or unknown letters);
-            ``bad_value`` for a pause whose length is zero, too long or not a length.
-    """
-    steps: list[Piece | Pause] = []
-    for section, pauses in _sections(text):
-        steps += _section_steps(tokenizer, section, pauses, limit)
-    merged: list[Piece | Pause] = []
-    for step in steps:
-        last = merged[-1] if merged else None
-        if isinstance(step, Pause) and isinstance(last, Pause):
-            merged[-1] = Pause(min(last.ms + step.ms, LONGEST_PAUSE_MS))
-        else:
-            merged.append(step)
-    if not merged:
-        shown = clean(text)[:40]
-        raise StreamTTSError(
-            "text_empty",
-            f"there is nothing to speak in {shown!r}; give at least one word in letters that the model knows",
-            field="text",
-        )
-    return merged
-
-
-def _sections(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
-    """The text without its pauses, cut at those between sentences.
-
-    Returns:
-        For each section its text and its pauses; for each pause the number of characters other than spaces before it,
-        and milliseconds.
-    """
-    sections: list[tuple[str, list[tuple[int, int]]]] = []
-    said, pauses, end = "", [], 0
-    for tag in _PAUSE.finditer(text):
-        said = clean(f"{said} {text[end : tag.start()]}")
-        pauses.append((_dense(said), _pause_ms(tag)))
-        end = tag.end()
-        if re.search(r"[.!?…。！？][\"'”’)\]]*$", said):
-            sections.append((said, pauses))
-            said, pauses = "", []
-    sections.append((clean(f"{said} {text[end:]}"), pauses))
-    return sections
-
-
-def _pause_ms(tag: re.Match[str]) -> int:
-    length = _LENGTH.fullmatch(tag[1] if tag[1].strip() else "0.5s")
-    ms = round(float(length[1]) * (1 if (length[2] or "s").lower() == "ms" else 1000)) if length else 0
-    if not 0 < ms <= LONGEST_PAUSE_MS:
-        raise StreamTTSError(
-            "bad_value", f"{tag[0]!r} is not a pause; write {_PAUSE_RULE}", field="text", allowed=_PAUSE_RULE
-        )
-    return ms
-
-
-def _dense(text: str) -> int:
-    """Number of characters that are not spaces: a position that does not change when spaces are normalised."""
-    return len(text) - text.count(" ")
-
-
-def _section_steps(tokenizer: Any, section: str, pauses: list[tuple[int, int]], limit: int) -> list[Piece | Pause]:
-    """The pieces of a section, each with the pauses inside it, and the pauses between them."""
-    steps: list[Piece | Pause] = []
-    start, waiting = 0, list(pauses)
-    for text in pieces(section, limit):
-        stop = start + _dense(text)
-        inside: list[tuple[str, int]] = []
-        ids = _spoken_ids(tokenizer, text)
-        while waiting and waiting[0][0] < stop:
-            place, ms = waiting.pop(0)
-            before, after = _split_dense(text, place - start)
-            if ids and _spoken_ids(tokenizer, before) and _spoken_ids(tokenizer, after):
-                if inside and inside[-1][0] == before:
-                    ms = min(inside.pop()[1] + ms, LONGEST_PAUSE_MS)
-                inside.append((before, ms))
-            elif not inside and not _spoken_ids(tokenizer, before):
-                steps.append(Pause(ms))
-            else:  # only punctuation follows: the pause comes after the piece
-                waiting.insert(0, (stop, ms))
-        if ids:
-            steps.append(Piece(text, tuple(inside), ids))
-        start = stop
-    return steps + [Pause(ms) for _, ms in waiting]
-
-
-def _split_dense(text: str, place: int) -> tuple[str, str]:
-    """Cut a text after its first ``place`` characters that are not spaces."""
-    cut = next((i for i in range(len(text)) if _dense(text[:i]) == place), len(text))
-    return text[:cut], text[cut:]
-
-
-def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Text tokens of a text, after its punctuation is normalised as in stock ``generate()``."""
-    from chatterbox.tts_turbo import punc_norm
-
-    return tuple(tokenizer(punc_norm(text)).input_ids)
-
-
-def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """The text tokens; none if no letter or digit survives tokenising (mini drops characters it does not know)."""
-    if not any(c.isalnum() for c in text):
-        return ()
-    ids = text_ids(tokenizer, text)
-    return ids if any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True)) else ()
+    # An end is certain if it is one whatever comes next: a new word of either kind, or more letters of the last one.
+    nexts = ("and so", "The so") if buffer[-1:].isspace() else ("", "zq so")
+    certain = set.intersection(*(set(sentence_ends(buffer + word)) for word in nexts)) if buffer.strip() else set()
+    ends = [end for end in certain if end < len(buffer) or (end == len(buffer) and buffer[-1].isspace())]
+    if not ends and len(buffer) > limit:
+        for boundary in (_CLAUSE_END, re.compile(r"\s+")):
+            # A cut after an open bracket might be inside a tag.
+            ends = [m.end() for m in boundary.finditer(buffer) if not _OPEN_TAG.search(buffer[: m.end()])]
+            if ends:
+                break
+    cut = max(ends, default=0)
+    return buffer[:cut], buffer[cut:]
 
 
 def _shorten(sentence: str, limit: int) -> list[str]:

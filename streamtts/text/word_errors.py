@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ONES = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-]  # fmt: skip
-TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+from .number_words import spell
 
 
 @dataclass(frozen=True)
@@ -46,14 +42,3 @@ def plain_words(text: str) -> list[str]:
     text = re.sub(r"(\d+)th\b", lambda m: f"{spell(int(m[1]))}th", text)
     text = re.sub(r"\d{1,6}", lambda m: f" {spell(int(m[0]))} ", text)
     return re.sub(r"[^a-z' ]", " ", text).replace("o'clock", "").split()
-
-
-def spell(n: int) -> str:
-    """A number below a million in words."""
-    if n < 20:
-        return ONES[n]
-    if n < 100:
-        return TENS[n // 10] + (f" {ONES[n % 10]}" if n % 10 else "")
-    if n < 1000:
-        return f"{ONES[n // 100]} hundred" + (f" {spell(n % 100)}" if n % 100 else "")
-    return f"{spell(n // 1000)} thousand" + (f" {spell(n % 1000)}" if n % 1000 else "")

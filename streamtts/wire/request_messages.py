@@ -67,7 +67,7 @@ def parse_request(frame: str | bytes, *, simple: bool, limits: Limits) -> SpeakR
 
 
 def _check_text(text: str, limits: Limits) -> None:
-    """Refuse a text that is too long or holds nothing to speak.
+    """Refuse a text that is too long or empty. One without words (an emoji) is a moment of silence.
 
     Raises:
         StreamTTSError: ``text_too_long`` or ``text_empty``.
@@ -79,10 +79,10 @@ def _check_text(text: str, limits: Limits) -> None:
             field="text",
             allowed=f"1 to {limits.text_chars} characters",
         )
-    if not any(c.isalnum() for c in text):
+    if not any(c.isprintable() and not c.isspace() for c in text):
         raise StreamTTSError(
             "text_empty",
-            "the text has no letter and no digit, so there is nothing to speak",
+            "the text is empty, so there is nothing to speak",
             field="text",
             allowed="text with words",
         )

@@ -15,7 +15,7 @@ from streamtts import StreamTTSError, serve
 def test_health_and_voices_on_the_same_port(server, model):
     status, health = get(server, "/health")
     assert (status, health["status"], health["engine"]) == (200, "ok", model.engine)
-    assert get(server, "/voices") == (200, {"voices": model.voices, "default": "default"})
+    assert get(server, "/voices") == (200, {"voices": model.voices, "default": "default", "tags": []})
 
 
 def test_a_path_that_is_none_is_refused(server, caplog):

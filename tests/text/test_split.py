@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from streamtts import Settings, StreamTTSError, stream
 from streamtts.checkpoint.architecture import PIECE_CHARS
-from streamtts.text.split import Pause, Piece, clean, cut_ready, pieces, script
+from streamtts.text.script import Pause, Piece, script
+from streamtts.text.split import clean, cut_ready, pieces
 
 
 def test_sentences_stay_whole_and_short_ones_share_a_piece():
@@ -54,15 +55,22 @@ def test_a_sentence_is_ready_once_white_space_follows():
     assert cut_ready("It costs 3.") == ("", "It costs 3.")
 
 
-@pytest.mark.parametrize("text", ["", "   \n\t ", "😀🎉", "\x00\x01\x07", "...!?", "你好，世界", "שלום עולם"])
+@pytest.mark.parametrize("text", ["", "   \n\t ", "\x00\x01\x07", "你好，世界", "שלום עולם"])
 def test_nothing_speakable_is_said_so(model, text):
     with pytest.raises(StreamTTSError) as caught:
         script(model.tts.tokenizer, text)
     assert caught.value.code == "text_empty"
 
 
+@pytest.mark.parametrize("text", ["😀🎉", "...!?", "—", "🎉", "* * *", "<b></b>"])
+def test_a_text_with_nothing_to_say_is_a_moment_of_silence(model, text):
+    assert script(model.tts.tokenizer, text) == [Pause(200)]
+
+
 def test_control_characters_and_unknown_letters_are_dropped_around_words(model):
-    assert script(model.tts.tokenizer, "Hello\x00\x1b[31m world 你好") == [Piece("Hello [31m world 你好")]
+    text = "Hello\x00\x1b[31m world 你好"
+    assert script(model.tts.tokenizer, text, normalize=False) == [Piece("Hello [31m world 你好")]
+    assert script(model.tts.tokenizer, text) == [Piece("Hello world 你好")]  # a terminal's colour
 
 
 @pytest.mark.parametrize("tag", ["[laugh]", "[clear throat]"])
@@ -115,15 +123,11 @@ def test_no_pause_is_lost_and_no_text_with_it(model, parts):
     except StreamTTSError:
         assert not any(parts)
         return
+    if not any(part not in ("[pause 0.2s]", "[laugh]") for part in parts) and "[pause 0.2s]" not in parts:
+        assert steps == [Pause(200)]
+        return
     ms = sum(s.ms if isinstance(s, Pause) else sum(ms for _, ms in s.pauses) for s in steps)
     assert ms == 200 * parts.count("[pause 0.2s]")
     spoken = "".join(s.text for s in steps if isinstance(s, Piece))
-    assert spoken.replace(" ", "") == text.replace("[pause 0.2s]", "").replace(" ", "")
-
-
-@pytest.mark.parametrize("tag", ["[pause 0s]", "[pause 11s]", "[pause now]", "[pause -1s]", "[pause 1 hour]"])
-def test_a_pause_of_no_length_is_refused(model, tag):
-    with pytest.raises(StreamTTSError) as caught:
-        script(model.tts.tokenizer, f"Hello {tag} there.")
-    assert caught.value.code == "bad_value"
-    assert tag in caught.value.message
+    said = text.replace("[pause 0.2s]", "").replace("[laugh]", "")  # mini has no sound for it
+    assert spoken.replace(" ", "") == said.replace(" ", "")

@@ -1,0 +1,68 @@
+"""What is written for the eye -> plain text: HTML and SSML, Markdown, invisible characters, words cut at line ends."""
+
+from __future__ import annotations
+
+import html
+import re
+from re import Match
+
+from .numbers import Rule
+from .traced import Traced
+
+_BLOCK = "p|div|li|ul|ol|tr|table|h[1-6]|section|article|blockquote|speak|paragraph|sentence|s"
+_STRENGTHS = {"none": 0, "x-weak": 100, "weak": 200, "medium": 400, "strong": 700, "x-strong": 1000}
+
+
+def _break(m: Match[str]) -> str:
+    time = re.search(r"time\s*=\s*[\"']?\s*([0-9.]+\s*m?s)", m[0], re.IGNORECASE)
+    strength = re.search(r"strength\s*=\s*[\"']?([a-z-]+)", m[0], re.IGNORECASE)
+    if time:
+        return f" [pause {time[1]}] "
+    return f" [pause {_STRENGTHS.get(strength[1].lower(), 400) if strength else 400}ms] "
+
+
+def _entity(m: Match[str]) -> str | None:
+    written = html.unescape(m[0])
+    return None if written == m[0] else written
+
+
+def _row(m: Match[str]) -> str:
+    return ", ".join(cell for part in m[0].strip().strip("|").split("|") if (cell := part.strip()))
+
+
+RULES: list[Rule] = [
+    (re.compile("\x1b\\[[0-9;]*[A-Za-z]"), ""),
+    (re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufe0e\ufe0f\ue000-\uf8ff]"),
+     lambda m: "\n" if m[0] in "\u2028\u2029" else ""),
+    (re.compile("\r\n?|[\u0085\x0b\x0c]"), "\n"),
+    (re.compile(r"(?is)<break\b[^<>]*>"), _break),
+    (re.compile(r"(?is)<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>"), " "),
+    (re.compile(r"(?i)<br\s*/?>|</?(?:" + _BLOCK + r")(?:\s[^<>]*)?/?>"), "\n"),
+    (re.compile(r"<(https?://[^\s<>]+|[\w.+-]+@[\w.-]+)>"), r"\1"),
+    (re.compile(r"</?[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|<[!?][A-Za-z][^<>]*>"), ""),
+    (re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{1,6}|#x[0-9A-Fa-f]{1,5});"), _entity),
+    (re.compile(r"(?m)^[ \t]*(?:```|~~~)[^\n`]*$"), ""),
+    (re.compile(r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*\|[ \t:|-]*\n?"), ""),
+    (re.compile(r"(?m)^[ \t]*-[ \t]*-[ \t]*-[ \t-]*$"), ""),
+    (re.compile(r"(?m)^[ \t]*(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,})$"), ""),
+    (re.compile(r"(?m)^[ \t]*\|.*\|[ \t]*$"), _row),
+    (re.compile(r"(?m)^[ \t]*#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$"), r"\1"),
+    (re.compile(r"(?m)^(?:[ \t]*>)+[ \t]?"), ""),
+    (re.compile(r"(?m)^[ \t]*[-*+•◦▪‣–—][ \t]+(?:\[[ xX]\][ \t]+)?"), ""),
+    (re.compile(r"(?m)^[ \t]*\(?([0-9]{1,3})[.)][ \t]+(?=\S)"), r"\1, "),
+    (re.compile(r"!?\[([^\[\]\n]*)\]\((?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
+    (re.compile(r"(?<=\w)\[\^?[0-9]{1,3}\]"), ""),
+    (re.compile(r"(\*{1,3}|~~|`{1,2})(?=\S)([^\n]*?\S)\1"), r"\2"),
+    (re.compile(r"(?<!\w)(_{1,3})(?=\S)([^\n_]*?\S)\1(?!\w)"), r"\2"),
+    (re.compile(r"\*\*|`+|~~"), ""),
+    (re.compile(r"(?<=[a-z])-[ \t]*\n[ \t]*(?=[a-z])"), ""),
+]  # fmt: skip
+
+
+def plain(text: Traced) -> Traced:
+    """The text without markup; line breaks stay."""
+    if not re.search(r"[^\w\s.,!?'’]|[\r\x0b\x0c_\u0085]|\n", text.text):
+        return text
+    for pattern, written in RULES:
+        text = text.sub(pattern, written)
+    return text

@@ -1,0 +1,206 @@
+"""A text as the steps in which it is spoken: pieces for T3, and pauses, each with its place in the user's text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..checkpoint.architecture import PIECE_CHARS
+from ..errors import StreamTTSError
+from .markup import plain
+from .normalize import KnownLetters, composed, said
+from .split import MARKS, clean, grouped, sentence_ends
+from .tags import FIRST_PAUSE, LONGEST_PAUSE_MS, PAUSE_CHAR, read_brackets, tags_of
+from .traced import Span, Traced
+
+PARAGRAPH_MS = 600  # a blank line
+SILENCE_MS = 200  # a text without anything to say
+PARAGRAPH = f"[pause {PARAGRAPH_MS}ms] "  # before the text of a new paragraph that is spoken on its own
+BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*$")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_ENDS_PHRASE = re.compile(rf"[{re.escape(MARKS)},;:—–-][\"'”’)\]]*$")
+_ENDS_SENTENCE = re.compile(rf"[{re.escape(MARKS)}][\"'”’)\]]*$")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Silence between two pieces, in milliseconds."""
+
+    ms: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A text that T3 speaks in one pass.
+
+    Attributes:
+        text: The text, as it is said.
+        pauses: Pauses inside it: the part of ``text`` before the pause, and milliseconds.
+        ids: Its text tokens. They are kept because a tokenizer may take as long as T3 does.
+        spans: Where in the user's text each character of ``text`` other than spaces came from.
+    """
+
+    text: str
+    pauses: tuple[tuple[str, int], ...] = ()
+    ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    spans: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass
+class _Section:
+    """Text between two pauses that stand between sentences."""
+
+    parts: list[str] = field(default_factory=list)  # its sentences
+    pauses: list[tuple[int, int]] = field(default_factory=list)  # characters other than spaces before it, milliseconds
+    spans: list[Span] = field(default_factory=list)  # of its characters other than spaces
+
+
+def script(tokenizer: Any, text: str, limit: int = PIECE_CHARS, normalize: bool = True) -> list[Piece | Pause]:
+    """A text as pieces and pauses, in the order in which they are spoken.
+
+    A pause between sentences, or at the start or end of the text, is a step of its own. A pause inside a sentence
+    belongs to its piece, so that the sentence is spoken whole. A text without anything to say is a moment of silence.
+
+    Args:
+        tokenizer: The checkpoint's. Text in which it knows no letter or digit is left out.
+        text: As typed, with tags.
+        limit: Most characters of a piece: the checkpoint's ``piece_chars``.
+        normalize: Write the text as it is said: numbers, signs, abbreviations, markup.
+
+    Raises:
+        StreamTTSError: ``text_empty`` if the text is empty, or the tokenizer knows none of its letters.
+    """
+    sections = _sections(tokenizer, text, normalize)
+    steps: list[Piece | Pause] = []
+    for section in sections:
+        steps += _section_steps(tokenizer, section, limit)
+    merged: list[Piece | Pause] = []
+    for step in steps:
+        last = merged[-1] if merged else None
+        if isinstance(step, Pause) and isinstance(last, Pause):
+            merged[-1] = Pause(min(last.ms + step.ms, LONGEST_PAUSE_MS))
+        else:
+            merged.append(step)
+    if merged:
+        return merged
+    shown = clean(text)[:40]
+    visible = any(c.isprintable() and not c.isspace() for c in text)
+    if not visible or any(c.isalnum() for section in sections for part in section.parts for c in part):
+        raise StreamTTSError(
+            "text_empty",
+            f"there is nothing to speak in {shown!r}; give at least one word in letters that the model knows",
+            field="text",
+        )
+    return [Pause(SILENCE_MS)]
+
+
+def _sections(tokenizer: Any, text: str, normalize: bool) -> list[_Section]:
+    """The text in sentences, cut into sections at the pauses between them."""
+    traced = composed(Traced(text).sub(_PRIVATE, " "))
+    if normalize:
+        traced = plain(traced)
+    lengths: list[int] = []
+    if "[" in traced.text:
+        traced, lengths = read_brackets(traced, tags_of(tokenizer), unknown_as_words=normalize)
+    letters = KnownLetters(tokenizer)
+    sections = [_Section()]
+    ends = sentence_ends(traced.text)
+    for start, end in zip([0, *ends], ends, strict=False):
+        sentence = traced[start:end]
+        blank = end < len(traced.text) and BLANK_LINE.search(sentence.text)
+        if normalize:
+            sentence = letters.write(said(sentence))
+            sentence = _ended(sentence) if end < ends[-1] else sentence
+        _add(sections, sentence, lengths)
+        if blank:
+            section = sections[-1]
+            section.pauses.append((len(section.spans), PARAGRAPH_MS))
+            sections.append(_Section())
+    return sections
+
+
+def _ended(sentence: Traced) -> Traced:
+    """The sentence with a mark at its end: a line without one, or an abbreviation that was written out, ends here."""
+    bare = PAUSE_CHAR.sub(" ", sentence.text).rstrip()
+    if not bare or not any(c.isalnum() for c in bare) or _ENDS_PHRASE.search(bare):
+        return sentence
+    return sentence.insert([(len(bare), ".")])
+
+
+def _add(sections: list[_Section], sentence: Traced, lengths: list[int]) -> None:
+    """Add a sentence to the last section; a pause behind the end of a sentence begins a new one."""
+    at = 0
+    for m in [*PAUSE_CHAR.finditer(sentence.text), None]:
+        section = sections[-1]
+        part = sentence[at : m.start() if m else len(sentence.text)]
+        words = clean(part.text)
+        if words:
+            if at and section.parts and not _is_closed(section):
+                section.parts[-1] += f" {words}"
+            else:
+                section.parts.append(words)
+            spans = [span for c, span in zip(part.text, part.spans, strict=True) if not c.isspace()]
+            dense = _dense(words)  # composing may have joined characters
+            section.spans += (spans + spans[-1:] * dense)[:dense]
+        if m is None:
+            return
+        at = m.end()
+        section.pauses.append((len(section.spans), lengths[ord(m[0]) - FIRST_PAUSE]))
+        if section.parts and _is_closed(section):
+            sections.append(_Section())
+
+
+def _is_closed(section: _Section) -> bool:
+    return bool(_ENDS_SENTENCE.search(section.parts[-1]))
+
+
+def _dense(text: str) -> int:
+    """Number of characters that are not spaces: a position that does not change when spaces are normalised."""
+    return len(text) - text.count(" ")
+
+
+def _section_steps(tokenizer: Any, section: _Section, limit: int) -> list[Piece | Pause]:
+    """The pieces of a section, each with the pauses inside it, and the pauses between them."""
+    steps: list[Piece | Pause] = []
+    start, waiting = 0, list(section.pauses)
+    for text in grouped(section.parts, limit):
+        stop = start + _dense(text)
+        inside: list[tuple[str, int]] = []
+        ids = _spoken_ids(tokenizer, text)
+        while waiting and waiting[0][0] < stop:
+            place, ms = waiting.pop(0)
+            before, after = _split_dense(text, place - start)
+            if ids and _spoken_ids(tokenizer, before) and _spoken_ids(tokenizer, after):
+                if inside and inside[-1][0] == before:
+                    ms = min(inside.pop()[1] + ms, LONGEST_PAUSE_MS)
+                inside.append((before, ms))
+            elif not inside and not _spoken_ids(tokenizer, before):
+                steps.append(Pause(ms))
+            else:  # only punctuation follows: the pause comes after the piece
+                waiting.insert(0, (stop, ms))
+        if ids:
+            steps.append(Piece(text, tuple(inside), ids, tuple(section.spans[start:stop])))
+        start = stop
+    return steps + [Pause(ms) for _, ms in waiting]
+
+
+def _split_dense(text: str, place: int) -> tuple[str, str]:
+    """Cut a text after its first ``place`` characters that are not spaces."""
+    cut = next((i for i in range(len(text)) if _dense(text[:i]) == place), len(text))
+    return text[:cut], text[cut:]
+
+
+def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Text tokens of a text, after its punctuation is normalised as in stock ``generate()``."""
+    from chatterbox.tts_turbo import punc_norm
+
+    return tuple(tokenizer(punc_norm(text)).input_ids)
+
+
+def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """The text tokens; none if no letter or digit survives tokenising (mini drops characters it does not know)."""
+    if not any(c.isalnum() for c in text):
+        return ()
+    ids = text_ids(tokenizer, text)
+    return ids if any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True)) else ()
