@@ -10,6 +10,12 @@ from .numbers import Rule
 from .traced import Traced
 
 _BLOCK = "p|div|li|ul|ol|tr|table|h[1-6]|section|article|blockquote|speak|paragraph|sentence|s"
+_GIVEN = r"(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+)(?:\s+[a-z]+(?![\w:.-]*\s*=))?)+"  # attributes
+_TAGS = (
+    "a|abbr|b|big|body|button|center|cite|code|del|details|dd|dl|dt|em|emphasis|figure|font|footer|form|head|header|"
+    "html|i|img|ins|kbd|label|lang|link|main|mark|meta|nav|option|phoneme|pre|prosody|q|say-as|select|small|span|"
+    "strike|strong|sub|summary|sup|svg|tbody|td|tfoot|th|thead|time|title|u|var|voice|w|wbr|amazon:[a-z-]+|mstts:[a-z-]+"
+)  # HTML's and SSML's; a word in angle brackets that is none of them is said
 _STRENGTHS = {"none": 0, "x-weak": 100, "weak": 200, "medium": 400, "strong": 700, "x-strong": 1000}
 
 
@@ -37,11 +43,13 @@ RULES: list[Rule] = [
     (re.compile("\r\n?|[\u0085\x0b\x0c]"), "\n"),
     (re.compile(r"(?is)<break\b[^<>]*>"), _break),
     (re.compile(r"(?is)<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>"), " "),
-    (re.compile(r"(?i)<br\s*/?>|</?(?:" + _BLOCK + r")(?:\s[^<>]*)?/?>"), "\n"),
+    (re.compile(r"(?i)<br\s*/?>|</?(?:" + _BLOCK + rf")(?:{_GIVEN})?\s*/?>"), "\n"),
     (re.compile(r"<(https?://[^\s<>]+|[\w.+-]+@[\w.-]+)>"), r"\1"),
-    (re.compile(r"</?[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|<[!?][A-Za-z][^<>]*>"), ""),
+    (re.compile(rf"(?i)</?(?:{_TAGS})(?:{_GIVEN})?\s*/?>|</?[a-z][\w:.-]*{_GIVEN}\s*/?>|</[a-z][\w:.-]*\s*>"), ""),
+    (re.compile(r"<[!?][A-Za-z][^<>]*>"), ""),
+    (re.compile(r"</?([A-Za-z][\w:.-]*)\s*/?>"), r"\1"),
     (re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{1,6}|#x[0-9A-Fa-f]{1,5});"), _entity),
-    (re.compile(r"(?m)^[ \t]*(?:```|~~~)[^\n`]*$"), ""),
+    (re.compile(r"(?m)^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$"), ""),
     (re.compile(r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*\|[ \t:|-]*\n?"), ""),
     (re.compile(r"(?m)^[ \t]*-[ \t]*-[ \t]*-[ \t-]*$"), ""),
     (re.compile(r"(?m)^[ \t]*(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,})$"), ""),
@@ -49,7 +57,6 @@ RULES: list[Rule] = [
     (re.compile(r"(?m)^[ \t]*#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$"), r"\1"),
     (re.compile(r"(?m)^(?:[ \t]*>)+[ \t]?"), ""),
     (re.compile(r"(?m)^[ \t]*[-*+•◦▪‣–—][ \t]+(?:\[[ xX]\][ \t]+)?"), ""),
-    (re.compile(r"(?m)^[ \t]*\(?([0-9]{1,3})[.)][ \t]+(?=\S)"), r"\1, "),
     (re.compile(r"!?\[([^\[\]\n]*)\]\((?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
     (re.compile(r"(?<=\w)\[\^?[0-9]{1,3}\]"), ""),
     (re.compile(r"(\*{1,3}|~~|`{1,2})(?=\S)([^\n]*?\S)\1"), r"\2"),

@@ -11,8 +11,8 @@ from . import numbers, written
 from .numbers import Rule
 from .traced import Traced
 
-_LIST_NUMBER: list[Rule] = [
-    (re.compile(r"^\s*\(?([0-9]{1,3})[.)][ \t]+(?=\S)"), r"\1, "),
+LIST_NUMBER: list[Rule] = [
+    (re.compile(r"^\s*\(?([0-9]{1,3})[.)][ \t]+(?=\S)(?![0-9]{3}[-. ])"), r"\1, "),
     (re.compile(r"^\s*\(?([a-z])\)[ \t]+(?=\S)"), r"\1, "),
 ]
 _NUMERIC = re.compile(f"[0-9{''.join(numbers.FRACTIONS)}]")
@@ -32,9 +32,9 @@ def said(sentence: Traced) -> Traced:
     if not _ODD.search(sentence.text):
         return sentence
     sentence = sentence.sub(_APOSTROPHE, "'")
-    for rules in (_LIST_NUMBER, written.ADDRESSES, written.ABBREVIATIONS):
-        for pattern, new in rules:
-            sentence = sentence.sub(pattern, new)
+    addresses = written.ADDRESSES if re.search(r"[.@]\S", sentence.text) else []
+    for pattern, new in (*LIST_NUMBER, *addresses, *written.ABBREVIATIONS):
+        sentence = sentence.sub(pattern, new)
     if _NUMERIC.search(sentence.text):
         for pattern, new in numbers.RULES:
             sentence = sentence.sub(pattern, new)

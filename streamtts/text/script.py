@@ -18,7 +18,7 @@ PARAGRAPH_MS = 600  # a blank line
 SILENCE_MS = 200  # a text without anything to say
 PARAGRAPH = f"[pause {PARAGRAPH_MS}ms] "  # before the text of a new paragraph that is spoken on its own
 BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*$")
-_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_PRIVATE = re.compile("[\ud800-\udfff\ue000-\uf8ff]")
 _ENDS_PHRASE = re.compile(rf"[{re.escape(MARKS)},;:—–-][\"'”’)\]]*$")
 _ENDS_SENTENCE = re.compile(rf"[{re.escape(MARKS)}][\"'”’)\]]*$")
 

@@ -18,13 +18,18 @@ _TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: a p
 _HELD = "\ue000"  # replaces spaces inside a tag; clean() removes it from the text itself
 _OPEN_TAG = re.compile(r"\[[^\[\]]{0,60}$|<[A-Za-z/!][^<>]{0,200}$")
 _CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|\s+(?=[-—–]\s)")
-_MASKED = re.compile('["“”«»„()\\[\\]\ue000-\uf8ff*_]')  # sentencex sees spaces here: it would wait for the other one
+_MASKED = re.compile(
+    '["“”«»„()\\[\\]\ud800-\udfff\ue000-\uf8ff*_]'
+)  # sentencex sees spaces here: it would wait for the other one
 _CLOSING = re.compile(r"[\"'”’)\]»*_]*")
 _LINE_END = re.compile(r"[ \t\r]*\n\s*")
 _BULLET = re.compile(r"(?:[-*+•◦▪‣–—#>|]|\(?[0-9]{1,3}[.)])[ \t]|[#|>]")
 _WRAPPED = 50  # characters of a line; a shorter one was not broken for want of room
 _LIST_NUMBER = re.compile(r"[ \t]*\(?(?:[0-9]{1,3}|[A-Za-z])[.)]")
-_BEFORE_NUMBER = re.compile(r"\b(?:approx|vol|ch|sec|no|nr|pp?|figs?|art|ver|eq|tel|ca|v)\.$", re.IGNORECASE)
+_BEFORE_NUMBER = re.compile(
+    r"\b(?:approx|vol|ch|sec|no|nr|pp?|figs?|art|ver|eq|tel|ca|v|(?-i:Mon|Tues?|Wed|Thu|Thurs|Fri|Sat|Sun))\.$",
+    re.IGNORECASE,
+)
 # Words that begin a sentence, even where no space follows the name before them.
 _OPENERS = {
     "a", "an", "and", "are", "as", "at", "but", "can", "could", "did", "do", "does", "for", "from", "had", "has",
@@ -157,7 +162,7 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
         ``(ready, rest)``; ``ready`` is empty while nothing can be spoken yet.
     """
     # An end is certain if it is one whatever comes next: a new word of either kind, or more letters of the last one.
-    nexts = ("and so", "The so") if buffer[-1:].isspace() else ("", "zq so")
+    nexts = ("and so", "The so", "5 so") if buffer[-1:].isspace() else ("", "zq so")
     certain = set.intersection(*(set(sentence_ends(buffer + word)) for word in nexts)) if buffer.strip() else set()
     ends = [end for end in certain if end < len(buffer) or (end == len(buffer) and buffer[-1].isspace())]
     if not ends and len(buffer) > limit:

@@ -29,6 +29,7 @@ _UNITS_MS = {
     "": 1000, "s": 1000, "sec": 1000, "second": 1000, "ms": 1, "msec": 1, "millisecond": 1, "m": 60_000,
     "min": 60_000, "minute": 60_000, "h": 3_600_000, "hour": 3_600_000,
 }  # fmt: skip
+_BEFORE_MARK = re.compile(r"\s+(?=[,.!?;:])")
 _BRACKETS = re.compile(r"\[([^\[\]\n]{1,60})\]")
 _PAUSE = re.compile(
     r"(?:(short|medium|long)\s+)?pause\s*[:=]?\s*(?:for\s+)?(-?[0-9]{0,9}[.,]?[0-9]{1,9})?\s*([a-z]*)", re.IGNORECASE
@@ -37,8 +38,8 @@ _PAUSE = re.compile(
 
 def tags_of(tokenizer: Any) -> list[str]:
     """The sound tags that a checkpoint's tokenizer knows, such as ``[laugh]``."""
-    known = tokenizer.get_vocab()
-    return [tag for name in SOUND_TAGS if (tag := f"[{name}]") in known]
+    unknown = (None, tokenizer.unk_token_id)
+    return [tag for name in SOUND_TAGS if tokenizer.convert_tokens_to_ids(tag := f"[{name}]") not in unknown]
 
 
 def read_brackets(text: Traced, tags: Collection[str], unknown_as_words: bool = True) -> tuple[Traced, list[int]]:
@@ -53,6 +54,7 @@ def read_brackets(text: Traced, tags: Collection[str], unknown_as_words: bool = 
         The text, and the length of each pause in milliseconds, 1 to ``LONGEST_PAUSE_MS``.
     """
     pauses: list[int] = []
+    dropped: list[str] = []
 
     def read(m: Match[str]) -> str | None:
         ms = _pause_ms(m)
@@ -60,15 +62,22 @@ def read_brackets(text: Traced, tags: Collection[str], unknown_as_words: bool = 
             if ms > LONGEST_PAUSE_MS:
                 logger.warning("%s is cut to %g s, the longest pause", m[0], LONGEST_PAUSE_MS / 1000)
             if ms <= 0:
+                dropped.append(m[0])
                 return " "
             pauses.append(min(ms, LONGEST_PAUSE_MS))
             return chr(FIRST_PAUSE + len(pauses) - 1)
         name = " ".join(m[1].lower().split())
         if name in SOUND_TAGS:
-            return f"[{name}]" if f"[{name}]" in tags else " "
+            if f"[{name}]" in tags:
+                return f"[{name}]"
+            dropped.append(name)
+            return " "
         return _words(m) if unknown_as_words and any(c.isalnum() for c in m[1]) else None
 
-    return text.sub(_BRACKETS, read), pauses
+    read_text = text.sub(_BRACKETS, read)
+    if dropped:
+        read_text = read_text.sub(_BEFORE_MARK, "")
+    return read_text, pauses
 
 
 def _pause_ms(m: Match[str]) -> int | None:

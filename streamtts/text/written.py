@@ -82,7 +82,7 @@ def is_spelt(word: str) -> bool:
         return True
     if word in SAID or word.lower() in short_words():
         return False
-    return len(word) <= 5 or re.search("[AEIOUY]", word) is None
+    return len(word) <= 5 or not set("AEIOUY") & set(word)
 
 
 def spell_capitals(text: str) -> bool:

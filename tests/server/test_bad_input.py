@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
     [
         ({"text": ""}, "text_empty"),
         ({"text": "   \n\t"}, "text_empty"),
-        ({"text": "😀🎉👍"}, "text_empty"),
+        ({"text": "\u200b\u2060"}, "text_empty"),
         ({"text": "\x00\x07\x1b"}, "text_empty"),
         ({"text": "你好世界"}, "text_empty"),  # mini knows Latin letters alone
         ({"text": "مرحبا بالعالم"}, "text_empty"),
@@ -41,6 +41,15 @@ def test_bad_input_is_named_and_the_connection_stays_usable(server, path, reques
         frames, final = answer(ws, {"text": "Good."})
         assert frames
         assert final["type"] == "complete"
+
+
+@pytest.mark.parametrize("path", ["/ws/tts", "/ws/tts/simple"])
+@pytest.mark.parametrize("text", ["😀🎉👍", "...", "—"])
+def test_a_text_with_nothing_to_say_is_a_moment_of_silence(server, path, text):
+    with open_socket(server, path) as ws:
+        frames, final = answer(ws, {"text": text})
+        assert frames
+        assert (final["type"], final["stats"]["samples"]) == ("complete", sum(map(len, frames)) // 2)
 
 
 def test_unknown_voice_lists_the_voices(server, model):

@@ -236,7 +236,7 @@ def test_text_after_the_end_is_refused_and_the_end_still_comes(talker):
     assert [m["code"] for m in heard if m["type"] == "error"] == ["bad_request"]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "😀", "你好。"])
+@pytest.mark.parametrize("text", ["", "   ", "你好。"])
 def test_a_context_with_nothing_to_speak_ends_in_text_empty(talker, text):
     talker.say("start")
     talker.say("text", text=text)
@@ -245,6 +245,64 @@ def test_a_context_with_nothing_to_speak_ends_in_text_empty(talker, text):
     assert (fault["code"], fault["context_id"]) == ("text_empty", "a")
     talker.say("end")
     assert talker.hear()["code"] == "context_unknown"  # that error was final
+
+
+@pytest.mark.parametrize("text", ["🎉", "...", "—", "[pause 0s]"])
+def test_a_context_with_nothing_to_say_is_a_moment_of_silence(talker, text):
+    talker.say("start")
+    talker.say("text", text=text)
+    talker.say("end")
+    *frames, final = talker.until("complete", "error")
+    assert (final["type"], final["stats"]["text_chars"]) == ("complete", len(text))
+    pcm = b"".join(f["pcm"] for f in frames if f["type"] == "audio")
+    assert 0.15 < len(pcm) / 48_000 < 0.5
+    assert np.abs(np.frombuffer(pcm, np.int16)).max() < 300
+
+
+def spoken_ranges(talker: Talker, text: str, delta: int = 7) -> list[str]:
+    """The parts of a text that a context speaks one by one when it arrives in parts."""
+    talker.say("start", settings={"max_tokens": 6})
+    for at in range(0, len(text), delta):
+        talker.say("text", text=text[at : at + delta])
+    talker.say("end")
+    heard = talker.until("complete", "error")
+    assert heard[-1]["type"] == "complete"
+    ranges = dict.fromkeys(tuple(m["text_range"]) for m in heard if m["type"] == "audio")
+    return [text[a:b].strip() for a, b in ranges]
+
+
+def test_sentences_are_not_cut_at_abbreviations(talker):
+    text = "Dr. Smith met J. R. R. Tolkien at 9 a.m. sharp in the U.S. on Monday.It was good... or so. Bye."
+    assert spoken_ranges(talker, text) == [
+        "Dr. Smith met J. R. R. Tolkien at 9 a.m. sharp in the U.S. on Monday.", "It was good... or so.", "Bye."
+    ]  # fmt: skip
+
+
+def test_lines_are_spoken_as_they_come(talker):
+    talker.say("start", settings={"max_tokens": 6})
+    talker.say("text", text="# My list\n- One apple\n- Two pears\n")
+    heard = []
+    while len(set(heard)) < 3:  # before the end of the text
+        message = talker.hear()
+        if message["type"] == "audio":
+            heard.append(tuple(message["text_range"]))
+    talker.say("cancel")
+    talker.until("cancelled")
+    assert list(dict.fromkeys(heard)) == [(0, 10), (10, 22), (22, 34)]
+
+
+def test_a_blank_line_is_a_pause(talker):
+    lengths = []
+    for text in ("One line. Another line.", "One line.\n\nAnother line."):
+        talker.say("start", seed=3)
+        talker.say("text", text=text)
+        talker.say("end")
+        lengths.append(talker.until("complete")[-1]["stats"]["samples"])
+    assert 600 <= (lengths[1] - lengths[0]) / 24 <= 700
+
+
+def test_no_context_ends_for_a_bracket(talker):
+    assert spoken_ranges(talker, "Press [Pause] now. [pause 99s] [pause 1 hour] [foo") != []
 
 
 def test_sentences_the_voice_does_not_know_are_passed_over(talker):
