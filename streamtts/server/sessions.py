@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import StreamTTSError
-from ..text.script import BLANK_LINE, PARAGRAPH
+from ..text.script import PARAGRAPH, ends_paragraph
 from ..text.split import cut_ready, sentence_ends
 from ..wire.parsing import well_formed
 from ..wire.server_messages import Audio, Cancelled, Complete, Flushed, Pong, Ready, Started
@@ -172,7 +172,7 @@ class _Context:
             piece = self._text[self._said : begun + stop]
             if any(c.isalnum() for c in piece):
                 first = self._said + len(piece) - len(piece.lstrip())
-                paragraph = PARAGRAPH if self._spoke and BLANK_LINE.search(self._text[:first]) else ""
+                paragraph = PARAGRAPH if self._spoke and ends_paragraph(self._text[:first]) else ""
                 self.answer.say(paragraph + piece, (self._said, begun + stop))
                 self._spoke = True
             self._said = begun + stop

@@ -42,7 +42,7 @@ RULES: list[Rule] = [
      lambda m: "\n" if m[0] in "\u2028\u2029" else ""),
     (re.compile("\r\n?|[\u0085\x0b\x0c]"), "\n"),
     (re.compile(r"(?is)<break\b[^<>]*>"), _break),
-    (re.compile(r"(?is)<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>"), " "),
+    (re.compile(r"(?is)<!--.{0,1000}?-->|<(script|style)\b[^<>]*>.*?</\1\s*>"), " "),
     (re.compile(r"(?i)<br\s*/?>|</?(?:" + _BLOCK + rf")(?:{_GIVEN})?\s*/?>"), "\n"),
     (re.compile(r"<(https?://[^\s<>]+|[\w.+-]+@[\w.-]+)>"), r"\1"),
     (re.compile(rf"(?i)</?(?:{_TAGS})(?:{_GIVEN})?\s*/?>|</?[a-z][\w:.-]*{_GIVEN}\s*/?>|</[a-z][\w:.-]*\s*>"), ""),

@@ -17,7 +17,6 @@ from .traced import Span, Traced
 PARAGRAPH_MS = 600  # a blank line
 SILENCE_MS = 200  # a text without anything to say
 PARAGRAPH = f"[pause {PARAGRAPH_MS}ms] "  # before the text of a new paragraph that is spoken on its own
-BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*$")
 _PRIVATE = re.compile("[\ud800-\udfff\ue000-\uf8ff]")
 _ENDS_PHRASE = re.compile(rf"[{re.escape(MARKS)},;:—–-][\"'”’)\]]*$")
 _ENDS_SENTENCE = re.compile(rf"[{re.escape(MARKS)}][\"'”’)\]]*$")
@@ -108,7 +107,7 @@ def _sections(tokenizer: Any, text: str, normalize: bool) -> list[_Section]:
     ends = sentence_ends(traced.text)
     for start, end in zip([0, *ends], ends, strict=False):
         sentence = traced[start:end]
-        blank = end < len(traced.text) and BLANK_LINE.search(sentence.text)
+        blank = end < len(traced.text) and ends_paragraph(sentence.text)
         if normalize:
             sentence = letters.write(said(sentence))
             sentence = _ended(sentence) if end < ends[-1] else sentence
@@ -118,6 +117,11 @@ def _sections(tokenizer: Any, text: str, normalize: bool) -> list[_Section]:
             section.pauses.append((len(section.spans), PARAGRAPH_MS))
             sections.append(_Section())
     return sections
+
+
+def ends_paragraph(text: str) -> bool:
+    """Whether a text ends with a blank line."""
+    return text.count("\n", len(text.rstrip())) > 1
 
 
 def _ended(sentence: Traced) -> Traced:

@@ -17,12 +17,12 @@ MARKS = ".!?…。！？"
 _TAG = re.compile(r"\[[A-Za-z][\w '.-]{0,30}\]")  # [laugh], [clear throat]: a piece never ends inside one
 _HELD = "\ue000"  # replaces spaces inside a tag; clean() removes it from the text itself
 _OPEN_TAG = re.compile(r"\[[^\[\]]{0,60}$|<[A-Za-z/!][^<>]{0,200}$")
-_CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|\s+(?=[-—–]\s)")
+_CLAUSE_END = re.compile(r"(?<=[,;:—–])\s+|(?<!\s)\s+(?=[-—–]\s)")
 _MASKED = re.compile(
     '["“”«»„()\\[\\]\ud800-\udfff\ue000-\uf8ff*_]'
 )  # sentencex sees spaces here: it would wait for the other one
 _CLOSING = re.compile(r"[\"'”’)\]»*_]*")
-_LINE_END = re.compile(r"[ \t\r]*\n\s*")
+_LINE_END = re.compile(r"(?<![ \t\r])[ \t\r]*\n\s*")
 _BULLET = re.compile(r"(?:[-*+•◦▪‣–—#>|]|\(?[0-9]{1,3}[.)])[ \t]|[#|>]")
 _WRAPPED = 50  # characters of a line; a shorter one was not broken for want of room
 _LIST_NUMBER = re.compile(r"[ \t]*\(?(?:[0-9]{1,3}|[A-Za-z])[.)]")
@@ -55,7 +55,7 @@ def sentence_ends(text: str) -> list[int]:
         at = start
         for sentence in segment("en", _MASKED.sub(" ", text[start:line_end])):
             at += len(sentence)
-            end = _after_marks(text, start, at)
+            end = _after_marks(text, start, at) if sentence.strip() else line_end
             if end < line_end and _is_end(text, ends[-1] if ends else 0, end):
                 ends.append(end)
         if text[ends[-1] if ends else 0 : line_end].strip():

@@ -143,10 +143,10 @@ _ANY = "|".join(sorted(map(re.escape, ANYWHERE), key=len, reverse=True))
 
 ADDRESSES: list[Rule] = [  # before numbers
     (re.compile(r"(?i)\b(?:https?://|ftp://|www\.)[^\s<>\"“”()\[\]]+"), _address),
-    (re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address),
-    (re.compile(r"(?i)\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|dev|edu|gov|co\.uk|ai|app|info)\b(?:/[^\s<>\"()\[\]]*)?"),
+    (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address),
+    (re.compile(r"(?i)(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|dev|edu|gov|co\.uk|ai|app|info)\b(?:/[^\s<>\"()\[\]]*)?"),
      _address),
-    (re.compile(r"\b([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\.([a-z][a-z0-9]{0,4})\b(?!\.\w|@)"), _file),
+    (re.compile(r"(?<![\w.-])([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\.([a-z][a-z0-9]{0,4})\b(?!\.\w|@)"), _file),
     (re.compile(r"(?<![\w.])\.(?=[A-Za-z]{2,}\b)"), "dot "),
 ]  # fmt: skip
 ABBREVIATIONS: list[Rule] = [  # before numbers
@@ -173,6 +173,6 @@ SIGNS: list[Rule] = [  # after numbers
     (re.compile(r"[→⇒►]|(?<=\s)\|(?=\s)"), ","),
     (re.compile(r"[|\\*_^~`{}<>#/]"), " "),
     (re.compile(r"[^\w\s.,!?;:'‘’()\[\]…—–\-\ue000-\uf8ff]"), _sign),
-    (re.compile(r"\s+(?=[,.;:!?]+(?:\s|$))|\s+$"), lambda m: "" if m.end() < len(m.string) else None),
+    (re.compile(r"(?<!\s)\s++(?=[,.;:!?]++(?:\s|$))|(?<!\s)\s++$"), lambda m: "" if m.end() < len(m.string) else None),
     (re.compile(r"(?<=[,;:]),+|^\s*[,;:.]+\s*(?=\w)"), ""),
 ]  # fmt: skip
