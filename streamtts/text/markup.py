@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from re import Match
 
 from .numbers import Rule
@@ -37,6 +38,8 @@ def _row(m: Match[str]) -> str:
 
 
 RULES: list[Rule] = [
+    (re.compile("[\u00b5\u2126\u2160-\u2188\u2460-\u24ff\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]"),
+     lambda m: unicodedata.normalize("NFKC", m[0])),
     (re.compile("\x1b\\[[0-9;]*[A-Za-z]"), ""),
     (re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufe0e\ufe0f\ue000-\uf8ff]"),
      lambda m: "\n" if m[0] in "\u2028\u2029" else ""),
@@ -68,7 +71,7 @@ RULES: list[Rule] = [
 
 def plain(text: Traced) -> Traced:
     """The text without markup; line breaks stay."""
-    if not re.search(r"[^\w\s.,!?'’]|[\r\x0b\x0c_\u0085]|\n", text.text):
+    if text.text.isascii() and not re.search(r"[^\w\s.,!?'’]|[\r\x0b\x0c_\u0085]|\n", text.text):
         return text
     for pattern, written in RULES:
         text = text.sub(pattern, written)

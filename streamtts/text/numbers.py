@@ -39,6 +39,8 @@ UNITS = {  # written: one, many
     "tb": ("terabyte", "terabytes"), "hz": ("hertz", "hertz"), "khz": ("kilohertz", "kilohertz"),
     "mhz": ("megahertz", "megahertz"), "ghz": ("gigahertz", "gigahertz"), "w": ("watt", "watts"),
     "kw": ("kilowatt", "kilowatts"), "kwh": ("kilowatt hour", "kilowatt hours"), "v": ("volt", "volts"),
+    "μm": ("micrometer", "micrometers"), "μs": ("microsecond", "microseconds"), "Ω": ("ohm", "ohms"),
+    "¢": ("cent", "cents"),
     "db": ("decibel", "decibels"), "px": ("pixel", "pixels"), "yr": ("year", "years"), "yrs": ("year", "years"),
 }  # fmt: skip
 FRACTIONS = {
@@ -99,7 +101,7 @@ def _money(sign: str, amount: str, scale: str | None) -> str:
 
 def _unit(m: Match[str]) -> str | None:
     name = m[3] if m[3] in UNITS else m[3].lower()
-    if name not in UNITS or (len(name) == 1 and m[3].isupper() and m[3] not in "LVW"):
+    if name not in UNITS or (len(name) == 1 and m[3].isupper() and m[3] not in "LVWΩ"):
         return None  # "5 M" is no length, "5G" no weight
     return f"{number(m[1])} {UNITS[name][m[1] != '1']}"
 
@@ -158,6 +160,7 @@ RULES: list[Rule] = [
     (re.compile(rf"{_FREE}([0-3]?[0-9])\.([01]?[0-9])\.([0-9]{{4}}){_END}"), lambda m: _date(m[3], m[2], m[1])),
     (re.compile(rf"\b({_MONTH}) ([0-3]?[0-9])(?:st|nd|rd|th)?(?![\w:.%/-]|,[0-9])"),
      lambda m: f"{m[1]} {ordinal(int(m[2]))}" if 1 <= int(m[2]) <= 31 else None),
+    (re.compile(r"(?i)(?<=[0-9][ap]m) ?[-–] ?(?=[0-9])"), " to "),
     (re.compile(rf"(?i){_FREE}([0-2]?[0-9])(?::([0-5][0-9]))?\s?([ap])\.?m\b\.?"), _half_day),
     (re.compile(rf"{_FREE}([0-2]?[0-9]):([0-5][0-9])(?::([0-5][0-9]))?{_END}"), _time),
     (re.compile(rf"{_FREE}([0-9]+):([0-9]+){_END}"), lambda m: f"{number(m[1])} to {number(m[2])}"),
@@ -173,7 +176,7 @@ RULES: list[Rule] = [
     (re.compile(rf"(?i)({_SIGN}) ?({_N})(?: ?(k|mn?|bn?|t)\b| (thousand|million|billion|trillion)\b)?"),
      lambda m: _money(m[1], m[2], m[3] or m[4])),
     (re.compile(rf"({_N}) ?(?:({_SIGN})|({'|'.join(CODES)})\b)"), lambda m: _money(m[2] or CODES[m[3]], m[1], None)),
-    (re.compile(rf"{_FREE}'?([0-9]{{1,3}}0)'?s\b"), _decade),
+    (re.compile(rf"(?:{_FREE}|(?<=[a-z]-))'?([0-9]{{1,3}}0)'?s\b"), _decade),
     (re.compile(rf"{_FREE}'([0-9]{{2}})(?![\w'])"),
      lambda m: spell(int(m[1])) if m[1][0] != "0" else f"oh {digits(m[1][1])}"),
     (re.compile(rf"(?<=[A-Za-z])-({_N})(?![\w-])"), r" \1"),
@@ -193,7 +196,7 @@ RULES: list[Rule] = [
     (re.compile(r"(?<=[0-9])x(?=[0-9])"), " by "),
     (re.compile(r"(?<=[0-9])x\b"), " times"),
     (re.compile(r"(?<=[0-9]) ?÷ ?(?=[0-9])|(?<=[0-9]) / (?=[0-9])"), " divided by "),
-    (re.compile(r"(?<=[0-9]) ?\^ ?(?=[0-9])"), " to the power of "),
+    (re.compile(r"(?<=\w) ?\^ ?(?=\w)"), " to the power of "),
     (re.compile(r"(?i)#(?=[0-9])|\bn[or]\. ?(?=[0-9])|№ ?"), "number "),
     (re.compile(r"~ ?(?=[0-9])"), "about "),
     (re.compile(r"(?<=[0-9])\+(?![0-9])"), " plus"),

@@ -57,10 +57,12 @@ ENDINGS = words_of(
 OPERATORS = {
     "+": " plus ", "=": " equals ", "×": " times ", "÷": " divided by ",
     "<": " is less than ", ">": " is greater than ",
-    "≤": " is at most ", "≥": " is at least ", "≠": " is not equal to ", "≈": " is about ", "±": " plus or minus ",
+    "!=": " is not equal to ", "==": " equals ", "<=": " is at most ", ">=": " is at least ", "->": ",", "=>": ",",
+    "&&": " and ", "≤": " is at most ",
+    "≥": " is at least ", "≠": " is not equal to ", "≈": " is about ", "±": " plus or minus ",
 }  # fmt: skip
 _WORDS_OF_SIGNS = {"&": " and ", "@": " at ", "%": " percent ", "°": " degrees ", "§": " section ", "€": " euros ",
-                   "£": " pounds ", "¥": " yen ", "₹": " rupees ", "$": " dollars ", "µ": " micro ", "∞": " infinity ",
+                   "£": " pounds ", "¥": " yen ", "₹": " rupees ", "$": " dollars ", "μ": " micro ", "∞": " infinity ",
                    "√": " square root of ", "π": " pi "}  # fmt: skip
 CAPITALS = re.compile(r"(?<![A-Za-z])([A-Z]{2,})(s|'s)?(?![A-Za-z])")
 
@@ -87,8 +89,8 @@ def is_spelt(word: str) -> bool:
 
 def spell_capitals(text: str) -> bool:
     """Whether capitals in a text mark abbreviations: not where most words are in capitals."""
-    words = re.findall(r"[A-Za-z]{2,}", text)
-    capitals = sum(word.isupper() for word in words)
+    words: list[str] = re.findall(r"[A-Za-z]{2,}", text)
+    capitals = len([word for word in words if word.isupper()])
     return capitals <= 1 or 2 * capitals <= len(words) + 1
 
 
@@ -150,13 +152,13 @@ ADDRESSES: list[Rule] = [  # before numbers
     (re.compile(r"(?<![\w.])\.(?=[A-Za-z]{2,}\b)"), "dot "),
 ]  # fmt: skip
 ABBREVIATIONS: list[Rule] = [  # before numbers
-    (re.compile(rf"\b({_TITLE})\.(?=\s+[A-Z]|\s*$)"), lambda m: TITLES[m[1]]),
+    (re.compile(rf"\b({_TITLE})\.(?=\s+[A-Z&]|\s*$)"), lambda m: TITLES[m[1]]),
     (re.compile(r"\bSt\.(?=\s+[A-Z])(?<![a-z]\sSt\.)|(?<![\w’'] )\bSt\.(?=\s+[A-Z])"), "Saint"),
     (re.compile(r"(?<=[a-z] )St\b\.?(?=\s*$|\s+[a-z]|,)"), "Street"),
     (re.compile(rf"(?i)(?<![\w.])(?:{_ANY})(?!\w)"), lambda m: ANYWHERE[m[0].lower()]),
     (re.compile(rf"(?i)(?<![\w.])({'|'.join(BEFORE_NUMBERS)})\. ?(?=[0-9])"),
      lambda m: BEFORE_NUMBERS[m[1].lower()] + " "),
-    (re.compile(rf"\b({'|'.join(_MONTHS)})\. ?(?=[0-9])"), lambda m: _MONTHS[m[1]] + " "),
+    (re.compile(rf"\b({'|'.join(_MONTHS)})(?:\. ?|(?<!May) )(?=[0-9]{{1,2}}\b)"), lambda m: _MONTHS[m[1]] + " "),
     (re.compile(rf"\b({'|'.join(DAYS)})\.,? (?=[A-Z0-9])"), lambda m: DAYS[m[1]] + ", "),
     (re.compile(r"\b([A-Z])(?:\.([A-Z]))+\b\.?"), lambda m: letters(m[0].replace(".", ""))),
     (re.compile(r"\b([A-Z])\.(?=\s+[A-Z])"), r"\1"),
@@ -167,7 +169,9 @@ ABBREVIATIONS: list[Rule] = [  # before numbers
     (re.compile(r"#(?=[A-Za-z])"), "hashtag "),
 ]  # fmt: skip
 SIGNS: list[Rule] = [  # after numbers
-    (re.compile(rf" ?([{''.join(map(re.escape, OPERATORS))}])(?![<>]) ?"), lambda m: OPERATORS[m[1]]),
+    (re.compile(r"(?<=[a-z])/(?=(?:second|minute|hour|day|night|week|month|year|person|user|head|item)\b)"), " per "),
+    (re.compile(rf" ?({'|'.join(map(re.escape, sorted(OPERATORS, key=len, reverse=True)))})(?![<>]) ?"),
+     lambda m: OPERATORS[m[1]]),
     (re.compile(r"[\"“”„«»‟]"), ""),
     (re.compile(r"(?<!\w)['‘’](?!(?:em|til|tis|twas|cause|bout|n)\b)|['‘’](?!\w)"), ""),
     (re.compile(r"[→⇒►]|(?<=\s)\|(?=\s)"), ","),
