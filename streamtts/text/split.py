@@ -100,6 +100,8 @@ def _is_end(text: str, start: int, end: int) -> bool:
     following = after.lstrip("\"'“‘([«*_")
     if bare != sentence and following[:1].islower():
         return False  # "Stop!" he said
+    if following[:1].islower() and re.search(r"[0-9]\s?[A-Za-z]{1,4}\.$", bare):
+        return False  # 2 tbsp. of butter
     if _BEFORE_NUMBER.search(bare) and following[:1].isdigit():
         return False
     if before == sentence == bare:  # no space follows: one.Sentence two

@@ -28,7 +28,7 @@ BEFORE_NUMBERS = {
 ANYWHERE = {
     "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "vs.": "versus", "approx.": "approximately",
     "jr.": "Junior", "sr.": "Senior", "inc.": "Incorporated", "ltd.": "Limited", "corp.": "Corporation",
-    "dept.": "department", "est.": "established", "min.": "minimum", "max.": "maximum", "ave.": "Avenue",
+    "dept.": "department", "est.": "established", "ave.": "Avenue",
     "blvd.": "Boulevard", "ph.d.": "P H D", "w/o": "without", "w/": "with", "c/o": "care of", "a.k.a.": "also known as",
     "govt.": "government",
 }  # fmt: skip
@@ -39,7 +39,7 @@ SPELT = words_of(
     """
     US UK UN EU LED AI API ID TV PC IP IT OS UI UX AC DC AM PM AP CV DJ ER HR IQ IV MP OJ PA PE PR RV TA URL ISO
     IDE USA USB UAE UFO ICU IOU IRS AWS CEO CTO CIO COO CFO ETA EPA ESP FAQ FAA IRA IMF IPO ISP MIT MBA MRI NBA
-    NFL NHL PHD PTA RSVP VIP WHO XML DIY DOA EKG CIA FBI BBC
+    NFL NHL PHD PTA RSVP VIP WHO XML DIY DOA EKG USAF AARP UCLA UNHCR AOL URI CIA FBI BBC
     """
 )  # spelt, though some are words or could be said as one
 SAID = words_of(
@@ -59,11 +59,12 @@ OPERATORS = {
     "<": " is less than ", ">": " is greater than ",
     "!=": " is not equal to ", "==": " equals ", "<=": " is at most ", ">=": " is at least ", "->": ",", "=>": ",",
     "&&": " and ", "≤": " is at most ",
-    "≥": " is at least ", "≠": " is not equal to ", "≈": " is about ", "±": " plus or minus ",
+    "≥": " is at least ", "≠": " is not equal to ", "≈": " about ", "±": " plus or minus ",
 }  # fmt: skip
 _WORDS_OF_SIGNS = {"&": " and ", "@": " at ", "%": " percent ", "°": " degrees ", "§": " section ", "€": " euros ",
                    "£": " pounds ", "¥": " yen ", "₹": " rupees ", "$": " dollars ", "μ": " micro ", "∞": " infinity ",
                    "√": " square root of ", "π": " pi "}  # fmt: skip
+_PRONOUNCEABLE = re.compile("[^AEIOUY]{0,2}(?:[AEIOUY]{1,2}[^AEIOUY]{1,2})+[AEIOUY]?")
 CAPITALS = re.compile(r"(?<![A-Za-z])([A-Z]{2,})(s|'s)?(?![A-Za-z])")
 
 
@@ -83,6 +84,8 @@ def is_spelt(word: str) -> bool:
     if word in SPELT:
         return True
     if word in SAID or word.lower() in short_words():
+        return False
+    if len(word) >= 4 and _PRONOUNCEABLE.fullmatch(word):
         return False
     return len(word) <= 5 or not set("AEIOUY") & set(word)
 
@@ -177,6 +180,7 @@ SIGNS: list[Rule] = [  # after numbers
     (re.compile(r"[→⇒►]|(?<=\s)\|(?=\s)"), ","),
     (re.compile(r"[|\\*_^~`{}<>#/]"), " "),
     (re.compile(r"[^\w\s.,!?;:'‘’()\[\]…—–\-\ue000-\uf8ff]"), _sign),
-    (re.compile(r"(?<!\s)\s++(?=[,.;:!?]++(?:\s|$))|(?<!\s)\s++$"), lambda m: "" if m.end() < len(m.string) else None),
+    (re.compile(r"(?<!\s)\s++(?=[,.;:!?)]++(?:\s|$))|(?<!\s)\s++$"), lambda m: "" if m.end() < len(m.string) else None),
+    (re.compile(r"(?<=\()\s+"), ""),
     (re.compile(r"(?<=[,;:]),+|^\s*[,;:.]+\s*(?=\w)"), ""),
 ]  # fmt: skip

@@ -45,6 +45,7 @@ NUMBERS = {
     "29.11.2026": "November twenty ninth, twenty twenty six",
     "2026-11-29": "November twenty ninth, twenty twenty six",
     "July 4, Nov. 29, 2026": "July fourth, November twenty ninth, twenty twenty six",
+    "on 12/03": "on December third",
     "3:05pm": "three oh five P M",
     "10:45, 10:00, 9 a.m. and 7 PM": "ten forty five, ten o'clock, nine ay M and seven P M",
     "1:02:03": "one oh two and three seconds",
@@ -57,6 +58,7 @@ NUMBERS = {
     "COVID-19, MP3, GPT-4": "COVID nineteen, M P three, G P T four",
     "the mid-1990s, 10am-5pm, x^2": "the mid-nineteen nineties, ten ay M to five P M, x to the power of two",
     "5 µm, 10 Ω, 5¢": "five micrometers, ten ohms, five cents",
+    "2 tbsp. of it (≈ 15%), a² + b²": "two tablespoons of it (about fifteen percent), a squared plus b squared",
     "5 m³ or 3²": "five cubic meters or three squared",
     "1" * 20: " ".join(["one"] * 20),
 }
@@ -81,6 +83,7 @@ WRITTEN = {
     "SQL and AWS": "S Q L and ay W S",
     "the CTO said": "the C T O said",
     "GPUs and a CEO's LED": "G P U's and a C E O's L E D",
+    "ACME uses HDMI and IEEE": "ACME uses H D M I and I E E E",
     "NASA and the US": "NASA and the U S",
     "I said NO! It is VERY hot.": "I said NO! It is VERY hot.",
     "THE ROAD LED US HOME.": "THE ROAD LED US HOME.",
