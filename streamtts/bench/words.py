@@ -21,7 +21,7 @@ from ..mini.phones import UNITS
 from ..mini.said import compare
 from ..mini.texts import VARIED
 from ..settings import Policy, Settings
-from ..text.split import Piece, script
+from ..text.script import Piece, script
 from ..text.word_errors import WordErrors, word_errors
 
 FAULTY = 2  # words lost or doubled that make an utterance a faulty one

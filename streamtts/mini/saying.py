@@ -92,7 +92,7 @@ def results(model: Any, texts: Iterable[str], seeds: int = 1, voice: str | None 
     """Each text with each seed, in a voice of a model that `streamtts.load` has loaded."""
     from ..settings import Settings
     from ..t3.step import speech_tokens
-    from ..text.split import Piece, script
+    from ..text.script import Piece, script
 
     chosen = model.voice(voice) if voice else model.voice()
     for text in texts:

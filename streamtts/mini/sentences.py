@@ -44,7 +44,7 @@ Item = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # units, sounds, unit in
 
 def read(tokenizer: Any, text: str) -> list[str]:
     """Text units that T3 is given for a text."""
-    from ..text.split import text_ids
+    from ..text.script import text_ids
 
     return [UNITS[i] for i in text_ids(tokenizer, text)]
 

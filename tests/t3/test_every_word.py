@@ -10,7 +10,7 @@ from streamtts.mini.said import compare
 from streamtts.mini.texts import VARIED
 from streamtts.t3.step import STOP
 from streamtts.t3.token_source import text_source
-from streamtts.text.split import Piece, script
+from streamtts.text.script import Piece, script
 
 # Each ended early, lost its place or said words twice with the weights and without the guard of before.
 TEXTS = [
