@@ -9,7 +9,7 @@ import torch
 from ..loader import Model
 from ..settings import Settings
 from ..t3.speak_piece import SaidText, say_piece
-from ..text.split import Piece, text_ids
+from ..text.script import Piece, text_ids
 
 PROSE = (
     "In the morning we walked along the river to the old mill, where the water was high and the wheel turned slowly, "
