@@ -6,12 +6,12 @@ when one of its measures exceeds the 99th percentile of the control points. One 
 so chance has to be told from faults:
 
 - with the one-shot reference, a seam at which the reference has about as large a value at the same place is no
-  outlier: it is speech;
-- an outlier is *audible* when it clearly exceeds every control point, or when there are at least two outliers and more
-  than chance gives (binomial test, probability under 1 %). One alone, little above the 99th percentile, may be chance.
+  outlier: it is speech. Any other outlier is *audible* when it exceeds 1.25 times the 99th percentile;
+- without a reference, an outlier is audible when it clearly exceeds every control point;
+- all outliers are audible when there are at least two, and more than chance gives (binomial test, under 1 %).
 
 Some measures compare with the reference itself (level, loudness, pitch, time shift). A seam *differs* when such a
-measure exceeds its 99th percentile, and is then audible by the second rule.
+measure exceeds its 99th percentile, and is then audible by the rules of the second and third line.
 
 What cannot be measured is ``None`` in the rows and ``not measured`` as a verdict, never clean. The measures, with units
 and sources, are in `measures` and `distance`.
@@ -36,7 +36,7 @@ MIN_CONTROL_POINTS = 100  # with fewer, a 99th percentile means nothing, and not
 PERCENTILE = 99.0
 GUARD_MS = 30.0  # control points keep this far from every seam (less where seams lie closer together)
 SAME_AS_REFERENCE = 1.25  # a value up to this many times the reference's at the same place is no outlier
-BEYOND_ALL = 1.25  # a value from this many times the largest control point's on is more than chance
+CLEARLY = 1.25  # a value that is so many times a limit is above it by more than chance
 CHANCE = 0.01  # a number of outliers less probable than this is more than chance
 
 
@@ -145,15 +145,17 @@ def _control(values: Floats) -> Control:
 Flags = dict[str, npt.NDArray[np.bool_]]  # by measure: one boolean per point
 
 
-def _beyond(measured: Mapping[str, Floats], controls: Mapping[str, Control], *, every: bool) -> Flags:
-    """Per measure: points above its floor and its 99th percentile; with `every`, clearly above all control points."""
+def _beyond(
+    measured: Mapping[str, Floats], controls: Mapping[str, Control], *, every: bool, margin: float = 1.0
+) -> Flags:
+    """Per measure: points above its floor and `margin` times its 99th percentile; with `every`, clearly above all."""
     result = {}
     for m in MEASURES:
         control = controls[m.name]
         if control.p99 is None or control.largest is None:  # nothing to compare with; a time shift has its floor
             limit = 0.0 if m.name == "lag_ms" else math.inf
         else:
-            limit = BEYOND_ALL * control.largest if every else control.p99
+            limit = CLEARLY * control.largest if every else margin * control.p99
         with np.errstate(invalid="ignore"):
             result[m.name] = measured[m.name] > max(m.floor, limit)
     return result
@@ -198,7 +200,9 @@ def _report(
     seams, by_chance = _outliers(at_seams, controls), _outliers(at_controls, controls)
     extreme = _beyond(at_seams, controls, every=True)
     outside = seams.outside
-    audible = _beyond_chance(outside, extreme, by_chance.outside)
+    # Where one-shot is the same there is no outlier, so fewer are chance: none clearly above the 99th percentile is.
+    clear = extreme if ref is None else _beyond(at_seams, controls, every=False, margin=CLEARLY)
+    audible = _beyond_chance(outside, clear, by_chance.outside)
     audible |= _beyond_chance(seams.differs, extreme, by_chance.differs)
     rows = tuple(
         SeamRow(
