@@ -137,7 +137,7 @@ def test_other_formats_are_converted(tmp_path):
         (lambda p: write(p, seconds=301, rate=4000), "at most 300 s are taken, 10 to 20 s are best"),
         (lambda p: soundfile.write(p, np.zeros(SAMPLE_RATE * 6), SAMPLE_RATE), "is silent"),
         (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, 1e-5), SAMPLE_RATE, "FLOAT"), "is silent"),
-        (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, np.nan), SAMPLE_RATE, "FLOAT"), "no numbers"),
+        (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, np.nan), SAMPLE_RATE, "FLOAT"), "NaN or infinite"),
         (lambda p: p.write_bytes(b"RIFF nothing"), "cannot be read"),
         (lambda p: p.write_bytes(b""), "cannot be read"),
         (lambda p: None, "there is no such file"),
