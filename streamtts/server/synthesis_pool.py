@@ -152,6 +152,11 @@ class SynthesisPool:
         """Wait until the threads have finished their work: none may be inside PyTorch when Python ends."""
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=timeout_s)
-        loop = asyncio.get_running_loop()
-        stopping = [loop.run_in_executor(None, threads.shutdown) for threads in (self.threads, self.text_thread)]
+        loop, pools = asyncio.get_running_loop(), (self.threads, self.text_thread)
+        try:
+            stopping = [loop.run_in_executor(None, threads.shutdown) for threads in pools]
+        except (
+            RuntimeError
+        ):  # a script has ended without stop(): Python has waited for the threads of all pools already
+            return
         await asyncio.wait(stopping, timeout=timeout_s)

@@ -109,3 +109,18 @@ print(server.state, flush=True)
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_script_that_ends_without_stopping_its_server_says_nothing():
+    script = """
+import streamtts
+from streamtts.client import Client
+
+server = streamtts.serve(port=0)
+with Client(server.url) as client:
+    print(len(client.speak("Good morning.").collect()) > 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "True\n"
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0
