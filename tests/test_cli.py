@@ -185,7 +185,11 @@ def test_without_a_server_say_starts_its_own_and_stdout_is_the_wav_alone():
 @pytest.mark.slow
 def test_ctrl_c_stops_say_cleanly():
     say = subprocess.Popen(
-        [*COMMAND, "say", LONG, "--model", "mini"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "say", LONG, "--model", "mini"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     assert say.stderr is not None
     try:

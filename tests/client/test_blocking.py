@@ -116,7 +116,15 @@ def press_ctrl_c(when: threading.Event) -> None:
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
-def test_ctrl_c_cancels_the_call():
+@pytest.fixture
+def ctrl_c_interrupts():
+    """As in a terminal: a job that a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_cancels_the_call(ctrl_c_interrupts):
     with Counter(AsyncCounter()) as counter:
         threading.Thread(target=press_ctrl_c, args=[counter._inner.sleeping]).start()
         with pytest.raises(KeyboardInterrupt):
