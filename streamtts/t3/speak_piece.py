@@ -10,7 +10,7 @@ import torch
 
 from ..settings import Settings
 from ..text.script import Piece, text_ids
-from ..text.words import word_spans
+from ..text.words import heard, word_spans
 from ..voice.conditionals import Voice
 from .early_stop_guard import EarlyStopGuard
 from .pauses import insert_pauses
@@ -123,10 +123,8 @@ class _Speaker:
             self._account(text, early)
 
     def _early_stop_guard(self, text: str, ids: Sequence[int], heads: TextHeads) -> EarlyStopGuard:
-        tokens = self._model.tts.tokenizer.convert_ids_to_tokens(list(ids))
-        spoken = [not token.startswith("[") and any(c.isalnum() for c in token) for token in tokens]
         fixed, per_character = TailRules.longest
-        return EarlyStopGuard(spoken, heads, fixed + per_character * spoken_length(text))
+        return EarlyStopGuard(heard(self._model.tts.tokenizer, ids), heads, fixed + per_character * spoken_length(text))
 
     def _account(self, text: str, early: EarlyStopGuard) -> None:
         """Name the words that were left out or said twice; those at the end are the rest."""

@@ -1,8 +1,18 @@
-"""Where each word of a text is among its text tokens."""
+"""Which text tokens of a text are heard, and where each of its words is among them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+
+def heard(tokenizer: Any, ids: Sequence[int]) -> list[bool]:
+    """For each text token, whether it is said: not spaces, punctuation and tags.
+
+    Tokens are decoded one by one: GPT-2 spells bytes as letters, a space as ``Ġ``.
+    """
+    written = tokenizer.batch_decode([[i] for i in ids])
+    return [not token.startswith("[") and any(c.isalnum() for c in token) for token in written]
 
 
 def word_spans(tokenizer: Any, text: str) -> list[tuple[str, range]]:
