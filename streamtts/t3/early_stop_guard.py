@@ -47,7 +47,7 @@ class EarlyStopGuard:
         """
         place = self._heads.place(positions)
         self.steps += 1
-        agreed = self._heads.agree(positions)
+        agreed = self._heads.agree(positions, place)
         if agreed:
             self._path.append(place)
         if place > self._furthest and agreed:

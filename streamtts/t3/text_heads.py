@@ -54,9 +54,9 @@ class TextHeads:
         places = np.sort(positions[self.heads] - self.ahead)
         return max(0, int(places[(len(places) - 1) // 4]))
 
-    def agree(self, positions: Positions) -> bool:
+    def agree(self, positions: Positions, place: int) -> bool:
         """Whether the heads look at one place, as they do while T3 says a word: most are within a text token of it."""
-        apart = np.abs(positions[self.heads] - self.ahead - self.place(positions))
+        apart = np.abs(positions[self.heads] - self.ahead - place)
         return bool((apart <= 1).mean() >= AGREEMENT)
 
 

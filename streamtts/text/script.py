@@ -129,7 +129,7 @@ def _ended(sentence: Traced) -> Traced:
     bare = PAUSE_CHAR.sub(" ", sentence.text).rstrip()
     if not bare or not any(c.isalnum() for c in bare) or _ENDS_PHRASE.search(bare):
         return sentence
-    return sentence.insert([(len(bare), ".")])
+    return sentence.insert(len(bare), ".")
 
 
 def _add(sections: list[_Section], sentence: Traced, lengths: list[int]) -> None:

@@ -64,16 +64,6 @@ def sentence_ends(text: str) -> list[int]:
     return ends
 
 
-def sentences(text: str) -> list[str]:
-    """The text cut where sentences and lines end; joined, the parts are the text again."""
-    return [text[a:b] for a, b in _ranges(text)]
-
-
-def _ranges(text: str) -> list[tuple[int, int]]:
-    ends = sentence_ends(text)
-    return list(zip([0, *ends], ends, strict=False))
-
-
 def _after_marks(text: str, start: int, at: int) -> int:
     """Behind the closing quotes and the white space that follow the sentence which ends before ``at``."""
     mark = at
@@ -107,8 +97,9 @@ def _is_end(text: str, start: int, end: int) -> bool:
     if before == sentence == bare:  # no space follows: one.Sentence two
         run = bare.split()[-1]
         word = re.match(r"[\w'’]+(?=[\s,;:!?]|[.](?!\w)|$)", following)
-        plain = word is not None and len(run) > 2 and not re.search(r"[./@:\d_]", run[:-1])
-        return plain and (run[:1].islower() or run[-1] in "!?" or word[0].lower() in _OPENERS if word else False)
+        if word is None or len(run) <= 2 or re.search(r"[./@:\d_]", run[:-1]):
+            return False
+        return run[:1].islower() or run[-1] in "!?" or word[0].lower() in _OPENERS
     return True
 
 
@@ -136,18 +127,13 @@ def _continues(line: str, after: str, blank: bool) -> bool:
     return line[-1] in ",;" or (len(line) >= _WRAPPED and after[:1].islower())
 
 
-def pieces(text: str, limit: int = PIECE_CHARS) -> list[str]:
-    """Split text into pieces of at most ``limit`` characters, at the best boundaries available.
+def grouped(parts: list[str], limit: int) -> list[str]:
+    """Sentences in pieces of at most ``limit`` characters, cut at the best boundaries available.
 
     Sentences stay whole and are grouped while they fit. A sentence that is too long is cut between clauses, then
     between words, and a word that is too long inside. Joined by spaces, the pieces give the cleaned text again, except
     for words that were cut. A tag such as ``[clear throat]`` stays whole.
     """
-    return grouped(sentences(clean(text)), limit)
-
-
-def grouped(parts: list[str], limit: int) -> list[str]:
-    """Sentences in pieces of at most ``limit`` characters, white space cleaned."""
     held = [_TAG.sub(lambda tag: tag.group().replace(" ", _HELD), clean(part)) for part in parts]
     short = [q for part in held if part for q in _shorten(part, limit)]
     return [part.replace(_HELD, " ") for part in _group(short, limit)]

@@ -44,16 +44,11 @@ class Traced:
             return self
         return Traced("".join([*texts, self.text[at:]]), spans + self.spans[at:])
 
-    def insert(self, places: list[tuple[int, str]]) -> Traced:
-        """The text with strings inserted before given characters, in ascending order."""
-        texts: list[str] = []
-        spans: list[Span] = []
-        at = 0
-        for place, written in places:
-            texts += self.text[at:place], written
-            spans += self.spans[at:place] + [self._span(place, place)] * len(written)
-            at = place
-        return Traced("".join([*texts, self.text[at:]]), spans + self.spans[at:])
+    def insert(self, place: int, written: str) -> Traced:
+        """The text with a string inserted before one of its characters."""
+        spans = [self._span(place, place)] * len(written)
+        text = self.text[:place] + written + self.text[place:]
+        return Traced(text, self.spans[:place] + spans + self.spans[place:])
 
     def _span(self, start: int, stop: int) -> Span:
         """The user's text behind ``text[start:stop]``; of nothing, the place between its neighbours."""

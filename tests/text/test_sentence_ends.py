@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamtts.text.split import cut_ready, sentence_ends, sentences
+from streamtts.text.split import cut_ready, sentence_ends
 
 TEXTS = [  # each a list of its sentences
     ["Dr. Smith and Mrs. Jones met at 9 a.m. sharp in the U.S. on Monday. ", "They left."],
@@ -34,6 +34,12 @@ TEXTS = [  # each a list of its sentences
     ["A poem's line\n", "And the next line,\nwhich goes on\n\n", "The end"],
     ["This is the first line of a letter that was wrapped\nat some column. ", "Bye."],
 ]
+
+
+def sentences(text):
+    """The text cut where sentences and lines end."""
+    ends = sentence_ends(text)
+    return [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
 
 
 @pytest.mark.parametrize("expected", TEXTS)

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from streamtts import Settings, StreamTTSError, stream
 from streamtts.checkpoint.architecture import PIECE_CHARS
 from streamtts.text.script import Pause, Piece, script
-from streamtts.text.split import clean, cut_ready, pieces
+from streamtts.text.split import clean, cut_ready, grouped, sentence_ends
+
+
+def pieces(text, limit=PIECE_CHARS):
+    """A text in the pieces that T3 speaks, by the split alone."""
+    text = clean(text)
+    ends = sentence_ends(text)
+    return grouped([text[a:b] for a, b in zip([0, *ends], ends, strict=False)], limit)
 
 
 def test_sentences_stay_whole_and_short_ones_share_a_piece():
