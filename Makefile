@@ -1,10 +1,11 @@
 # make lab, make test: each sets up what it needs, is safe to repeat, and quick when nothing changed.
-# PYTHON=python3.12 chooses the Python of a new .venv. BROWSER=no leaves the browser tests out. ARGS goes to pytest.
-.PHONY: lab test lint types bench soak demo setup browser clean
+# STACK=current takes the newest PyTorch (.ci/setup.sh). PYTHON=python3.12 chooses the Python of a new .venv. BROWSER=no leaves the browser tests out. ARGS goes to pytest, which runs in JOBS processes (0: in itself, for --pdb).
+.PHONY: lab test lint types bench gpu-check soak demo setup browser clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
 BROWSER ?= yes
+JOBS ?= 2
 # No model hub: a test that would download fails instead.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
@@ -12,7 +13,7 @@ help:
 	@echo "make lab    set up and open notebooks/01_stream.ipynb in JupyterLab"
 	@echo "make test   set up and run every check: lint, types, tests, browser tests"
 	@echo "make demo   speak a sentence into demo.wav and print what it took"
-	@echo "also: lint, types, bench, soak (ARGS=\"--minutes 5\"), clean"
+	@echo "also: lint, types, bench, gpu-check, soak (ARGS=\"--minutes 5\"), clean"
 
 setup:
 	@.ci/setup.sh
@@ -26,12 +27,11 @@ lab: setup
 	@.ci/lab.sh
 
 test: browser lint types
-	$(OFFLINE) $(BIN)/python -m pytest $(if $(filter no,$(BROWSER)),-m "not e2e") $(ARGS)
+	$(OFFLINE) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(if $(filter no,$(BROWSER)),-m "not e2e") $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/lint-imports --no-cache
 
 types: setup
@@ -39,6 +39,9 @@ types: setup
 
 demo: setup
 	$(BIN)/streamtts say "The words arrive while they are still being made." --out demo.wav
+
+gpu-check: setup
+	$(OFFLINE) $(BIN)/streamtts doctor --gpu --out gpu-check $(ARGS)
 
 bench: setup
 	$(BIN)/streamtts bench --json bench.json

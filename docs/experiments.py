@@ -4,7 +4,10 @@ python docs/experiments.py crossfade   # 1: what an overlap-add crossfade does t
 python docs/experiments.py pipeline    # 2: T3 and S3Gen in one thread and in two
 python docs/experiments.py context     # 3: how much context a chunk needs
 python docs/experiments.py texts       # the default settings on fifty other texts
+python docs/experiments.py judge       # how many planted faults the judge finds, and how often it is wrong
+python docs/experiments.py busy        # fifty Speaks while another program keeps one core busy
 python docs/experiments.py policies    # how far every policy is from full attention, in dB and in words
+python docs/experiments.py watermark   # what the watermark survives
 python docs/experiments.py precision   # what other number formats change against float32
 """
 
@@ -13,23 +16,28 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import planted_faults
+import watermark as surviving
 
 import streamtts
 from streamtts.checkpoint.precision import formats
 from streamtts.doctor import precision_error
-from streamtts.seams import SeamReport, analyse, continuity, distance, measures, plots, timeline
+from streamtts.seams import SeamReport, analyse, continuity, distance, plots, timeline
 from streamtts.seams.report import SeamRow
 from streamtts.text.word_errors import word_errors
 from streamtts.tune.plots import heat_map, trade_off
 from streamtts.tune.recommend import recommend
 from streamtts.tune.report import rounds_in_words, table
 from streamtts.tune.sweep import TEXTS, grid_settings, latest, prepare, sweep
+from streamtts.widgets.speak import HELLO
 
 SENTENCES = [
     "The words arrive while they are still being made.",
@@ -47,6 +55,7 @@ SPOKEN = "The train to the coast leaves at nine, and the next one not before noo
 VARIED_TEXTS = Path(__file__).parents[1] / "tests" / "varied_texts.txt"
 NONE: dict[str, Any] = {"policy": "none", "crossfade_ms": 0}
 FIGURES = Path(__file__).parent / "figures"
+OTHER_NOISE = "one-shot with other noise, at the places of the first line's seams"
 
 
 def compare(
@@ -66,14 +75,21 @@ def compare(
 
 def print_table(made: dict[str, list[Any]]) -> None:
     """One line per variant, in Markdown. Utterances of one chunk have no seam and are left out."""
-    print("| decoding | seams | outliers | audible | null test, median (dB) | log-mel distance, mean (dB) |")
+    print("| decoding | seams | stand out | as what | null test, median (dB) | log-mel distance, mean (dB) |")
     print("|---|---|---|---|---|---|")
     for name, rows in made.items():
         reports = [r for _, _, r in rows if r.rows]
-        outliers, audible = (sum(getattr(r, key) for r in reports) for key in ("n_outside", "n_audible"))
+        audible = sum(r.n_audible for r in reports)
         null = statistics.median(r.null_test_db for r in reports)
         mel = statistics.fmean(r.log_mel_db for r in reports)
-        print(f"| {name} | {sum(len(r.rows) for r in reports)} | {outliers} | {audible} | {null:.1f} | {mel:.2f} |")
+        what, seams = as_what(row for r in reports for row in r.rows), sum(len(r.rows) for r in reports)
+        print(f"| {name} | {seams} | {audible} | {what} | {null:.1f} | {mel:.2f} |")
+
+
+def as_what(rows: Iterable[SeamRow]) -> str:
+    """How many seams stand out by each kind: ``hole 3, level 1``."""
+    kinds = Counter(kind for row in rows for kind in row.faults)
+    return ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()) or "-"
 
 
 def save(options: argparse.Namespace, name: str, figure: Any) -> None:
@@ -128,12 +144,12 @@ def parallel(model: Any, options: argparse.Namespace) -> None:
 def context(model: Any, options: argparse.Namespace) -> None:
     """Experiment 3."""
     variants: dict[str, dict[str, Any]] = {
-        f"context {c}, lookahead 3": {"left_context_tokens": c} for c in (0, 10, 25, 50, 100)
+        f"context {c}, lookahead 3 to 10": {"left_context_tokens": c} for c in (0, 10, 25, 50, 100)
     }
-    variants |= {f"context 50, lookahead {n}": {"lookahead_tokens": n} for n in (0, 10)}
+    variants |= {f"context 50, lookahead {n}": {"lookahead_tokens": n, "max_lookahead_tokens": n} for n in (0, 3, 10)}
     variants["`cached`"] = {"policy": "cached"}
     print_table(compare(model, variants, SENTENCES[: options.sentences]))
-    grid = {"left_context_tokens": (0, 10, 25, 50), "lookahead_tokens": (0, 3, 10)}
+    grid = {"left_context_tokens": (0, 10, 25, 50), "lookahead_tokens": (0, 3, 10), "max_lookahead_tokens": (10,)}
     spoken = prepare(model, TEXTS, streamtts.Settings())
     settings = grid_settings(grid, streamtts.Settings())
     trials = latest(sweep(model, spoken, settings, rounds=options.rounds))
@@ -185,7 +201,7 @@ class Apart:
 
 def measure_policies(model: Any, sentences: list[str]) -> list[Apart]:
     """Every sentence, spoken once by T3 and decoded by every policy."""
-    from streamtts.mini.evaluate import Ears
+    from streamtts.mini.ears import Ears
 
     ears, made = Ears(), []
     for seed, text in enumerate(sentences):
@@ -242,7 +258,7 @@ def policies(model: Any, options: argparse.Namespace) -> None:
 
 def precision(model: Any, options: argparse.Namespace) -> None:
     """What the device's number formats change against float32: the table, and every sentence's figures as JSON."""
-    from streamtts.mini.evaluate import Ears
+    from streamtts.mini.ears import Ears
     from streamtts.mini.texts import held_out_sentences
 
     full = model if model.precision == "fp32" else streamtts.load(options.model, precision="fp32")
@@ -258,27 +274,66 @@ def precision(model: Any, options: argparse.Namespace) -> None:
 
 
 def texts(model: Any, options: argparse.Namespace) -> None:
-    """The default settings on the fifty texts, and chunks decoded apart, with the steps at their seams."""
-    print("| decoding | seams | outliers | audible | jump / RMS over 0.1 | largest |")
+    """The default settings on the demo text and the fifty texts, the other policies, and intact speech for chance."""
+    variants: dict[str, dict[str, Any]] = {
+        "`window`, the default": {},
+        "`window`, lookahead never over 3": {"max_lookahead_tokens": 3},
+        "`cached`": {"policy": "cached"},
+        "`none`, 40 ms crossfade": {"policy": "none"},
+        "`none`, end to end": NONE,
+    }
+    sentences = [HELLO, *VARIED_TEXTS.read_text().splitlines()][: options.sentences]
+    made: dict[str, list[SeamReport]] = {name: [] for name in (*variants, OTHER_NOISE)}
+    for seed, text in enumerate(sentences):
+        base = streamtts.Settings(seed=seed, watermark=False)
+        tokens = streamtts.stream(model, text, settings=base).collect().tokens
+        whole = streamtts.synthesize(model, tokens=tokens, settings=base).samples
+        for name, changes in variants.items():
+            u = streamtts.redecode(model, tokens, settings=base.replace(**changes)).collect()
+            made[name].append(analyse(u.samples, u.seams, reference=whole))
+        other = streamtts.synthesize(model, tokens=tokens, settings=base.replace(seed=seed + 1000)).samples
+        seams = [row.sample for row in made["`window`, the default"][-1].rows]
+        made[OTHER_NOISE].append(analyse(other, seams, reference=whole))
+    print("| decoding | seams | stand out | as what | texts | log-mel distance, mean (dB) |\n|---|---|---|---|---|---|")
+    for name, reports in made.items():
+        rows = [row for r in reports for row in r.rows]
+        audible = sum(bool(row.audible) for row in rows)
+        seen = [r for r in reports if r.rows]
+        mel = statistics.fmean(r.log_mel_db or 0.0 for r in seen)
+        said = f"{sum(bool(r.places) for r in seen)} of {len(seen)}"
+        print(
+            f"| {name} | {len(rows)} | {audible} ({audible / len(rows):.1%}) | {as_what(rows)} | {said} | {mel:.2f} |"
+        )
+    print(f"\n{len(sentences)} texts; those of one chunk have no seam.")
+    print("\n".join(f"The panel's text, {name}: {reports[0].sentence}" for name, reports in made.items()))
+
+
+def busy(model: Any, options: argparse.Namespace) -> None:
+    """Fifty Speaks in a row with the default settings while one core is kept busy by another program."""
+    texts = [HELLO, *VARIED_TEXTS.read_text().splitlines()][: options.sentences or 50]
+    print("| decoding | Speaks | with an underrun after the first | longest (ms) | first audio, median (ms) | RTF |")
     print("|---|---|---|---|---|---|")
-    sentences = VARIED_TEXTS.read_text().splitlines()[: options.sentences]
-    anywhere: list[Any] = []
-    for name, changes in {"`window`, the default": {}, "`none`, end to end": NONE}.items():
-        rows: list[SeamRow] = []
-        for seed, text in enumerate(sentences):
-            settings = streamtts.Settings(seed=seed, watermark=False, **changes)
-            u = streamtts.stream(model, text, settings=settings).collect()
-            whole = streamtts.synthesize(model, tokens=u.tokens, settings=settings).samples
-            rows += analyse(u.samples, u.seams, reference=whole).rows
-            points = np.random.default_rng(seed).integers(1, len(whole), 1000)
-            anywhere += [] if changes else list(measures.jump_over_rms(whole.astype(np.float64), points))
-        outliers, audible = sum(bool(row.outside) for row in rows), sum(bool(row.audible) for row in rows)
-        jumps = [row.values["jump_over_rms"] or 0.0 for row in rows]
-        over = statistics.fmean(jump > 0.1 for jump in jumps)
-        print(f"| {name} | {len(rows)} | {outliers} | {audible} | {over:.0%} | {max(jumps):.2f} |")
-    usual = np.mean(np.array(anywhere) > 0.1)
-    print(f"| one-shot, random points | - | - | - | {usual:.0%} | {np.nanmax(anywhere):.2f} |")
-    print(f"\n{len(sentences)} texts; those of one chunk have no seam. One-shot: 1,000 random points of each text.")
+    for name, changes in {"`window`, the default": {}, "`cached`": {"policy": "cached"}}.items():
+        settings = streamtts.Settings(**changes)
+        streamtts.warm_up(model, settings=settings)
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
+            try:
+                stats = [streamtts.stream(model, text, settings=settings).collect().stats for text in texts]
+            finally:
+                spinning.kill()
+        late = [s.max_underrun_ms or 0.0 for s in stats[1:]]
+        first, rtf = statistics.median(s.ttfa_ms or 0.0 for s in stats), statistics.median(s.rtf or 0.0 for s in stats)
+        print(f"| {name} | {len(stats)} | {sum(ms > 0 for ms in late)} | {max(late):.0f} | {first:.0f} | {rtf:.2f} |")
+
+
+def judge(model: Any, options: argparse.Namespace) -> None:
+    """Faults planted at the seams of the default stream, and intact speech, with the judge's answers."""
+    planted_faults.judge(model, VARIED_TEXTS.read_text().splitlines()[: options.sentences])
+
+
+def watermark(model: Any, options: argparse.Namespace) -> None:
+    """What the watermark survives."""
+    surviving.watermark(model, SENTENCES[: options.sentences])
 
 
 EXPERIMENTS: dict[str, Callable[[Any, argparse.Namespace], None]] = {
@@ -286,6 +341,9 @@ EXPERIMENTS: dict[str, Callable[[Any, argparse.Namespace], None]] = {
     "pipeline": parallel,
     "context": context,
     "texts": texts,
+    "judge": judge,
+    "busy": busy,
+    "watermark": watermark,
     "policies": policies,
     "precision": precision,
 }

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .chunks.word_times import Word
     from .errors import CheckpointError, ModelFailed, StreamTTSError
     from .generator import AudioChunk, Stream, StreamStats, Utterance, redecode, stream, synthesize, warm_up
     from .loader import Model, load
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .wire.limits import Limits
 
 _HOME = {
+    "chunks.word_times": ["Word"],
     "errors": ["CheckpointError", "ModelFailed", "StreamTTSError"],
     "generator": ["AudioChunk", "Stream", "StreamStats", "Utterance", "redecode", "stream", "synthesize", "warm_up"],
     "wire.limits": ["Limits"],
@@ -24,6 +26,8 @@ _HOME = {
     "server.server": ["serve"],
     "settings": ["SAMPLE_RATE", "Settings"],
 }
+
+_WITH_TORCH = ("generator", "loader", "server.server")
 
 __all__ = [
     "SAMPLE_RATE",
@@ -37,6 +41,7 @@ __all__ = [
     "StreamStats",
     "StreamTTSError",
     "Utterance",
+    "Word",
     "load",
     "redecode",
     "serve",
@@ -49,5 +54,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _HOME.items():
         if name in names:
+            if module in _WITH_TORCH:
+                importlib.import_module(".checkpoint.stock_imports", __name__).import_beside()
             return getattr(importlib.import_module(f".{module}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command line: ``streamtts say | serve | voices | text | doctor | bench | tune``. The rooms do the work."""
+"""The command line: ``streamtts say | serve | voices | text | listen | doctor | bench | tune``. Rooms do the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import get_args
 
 from .checkpoint.precision import add_precision_option
 from .errors import StreamTTSError
@@ -20,6 +21,7 @@ INTERRUPTED = 130  # what shells report for Ctrl-C
 # Subcommands with a parser of their own: module, help.
 OWN_PARSERS = {
     "text": (".text.command", "show what becomes of a text: as it is said, its pieces, pauses and tokens"),
+    "listen": (".listen.command", "judge any streaming text-to-speech server: ours or another"),
     "doctor": (".doctor.examine", "check the installation and the checkpoints; try a checkpoint out"),
     "bench": (".bench.command", "measure time to first audio, speed and memory"),
     "tune": (".tune.command", "try many settings; save the best as a preset and write a report"),
@@ -75,11 +77,15 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _settings_list()
     add = parser.add_argument
-    add("text", help="the text to speak; - reads it from standard input")
+    add("text", help="the text to speak, however long; - reads it from standard input")
     add("--tokens", type=int, metavar="N", help="speech tokens per chunk (40 ms each)")
     add("--simple", action="store_true", help="generate all audio first, then send it")
     add("--chunk-ms", type=float, metavar="MS", help="with --simple: length of a frame")
-    add("--out", metavar="FILE", help="write a WAV file; - writes it to standard output")
+    add("--out", metavar="FILE", help="write .wav, .mp3, .opus, .flac or .m4a; - streams to standard output")
+    add("--format", default="wav", metavar="NAME", help="with --out -: wav (default), mp3, opus, flac, pcm, ...")
+    add("--resume", action="store_true", help="go on with a long text whose file was not finished")
+    add("--words", action="store_true", help="print where in the audio each word is")
+    add("--captions", metavar="FILE", help="write captions: .vtt (WebVTT), .srt (SubRip) or .ass")
     add("--play", action="store_true", help="play the audio while it arrives")
     add("--voice", default="default", metavar="NAME", help="one of `streamtts voices`")
     add("--seed", type=int, metavar="N", help="random seed; the same seed gives the same audio")
@@ -123,6 +129,9 @@ def _server_for(options: argparse.Namespace) -> Iterator[str]:
     if options.model is None and options.precision is None and runs_here():
         yield DEFAULT_URL
         return
+    from .checkpoint.stock_imports import import_beside
+
+    import_beside()
     from .server.server import serve
 
     print("no server runs here: starting one for this command", file=sys.stderr)
@@ -139,7 +148,7 @@ def _server_for(options: argparse.Namespace) -> Iterator[str]:
 def _add_voices(parser: argparse.ArgumentParser) -> None:
     add, actions = parser.add_argument, ("list", "add", "remove")
     add("action", nargs="?", choices=actions, default="list", help="list (default), add or remove")
-    add("clip", nargs="?", help="add: audio of one speaker, at least 5 s; remove: the voice's name")
+    add("clip", nargs="?", help="add: audio of one speaker, best 10 to 20 s; remove: the voice's name")
     add("--name", help="add: name of the voice; without it the file's name")
     add("--replace", action="store_true", help="add: overwrite a voice of that name")
     add("--json", action="store_true", help="list: print one JSON list")
@@ -151,7 +160,8 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
 
 def _voices(options: argparse.Namespace) -> int:
     """List voices, or change the folder of clips."""
-    from .voice.clips import VoiceFolder, read_clip, voices_folder
+    from .voice.clips import clip_report
+    from .voice.folder import VoiceFolder, voices_folder
 
     if options.action == "list":
         return _list_voices(options)
@@ -162,7 +172,10 @@ def _voices(options: argparse.Namespace) -> int:
     folder = VoiceFolder(voices_folder())
     if options.action == "add":
         name = folder.add(options.clip, options.name, replace=options.replace)
-        print(f"{name}: {read_clip(folder.path_of(name)).seconds:.1f} s, in {folder.path}")
+        if report := clip_report(folder.path_of(name)):
+            used = f", {report.used_seconds:.1f} s used" if report.used_seconds < report.seconds else ""
+            print(f"{name}: {report.seconds:.1f} s{used}, {report.quality} ({report.score} of 100), in {folder.path}")
+            print("".join(f"  {fault}\n" for fault in report.faults), end="")
     else:
         folder.remove(options.clip)
         print(f"{options.clip}: removed from {folder.path}")
@@ -170,20 +183,29 @@ def _voices(options: argparse.Namespace) -> int:
 
 
 def _list_voices(options: argparse.Namespace) -> int:
-    """Print the voices of a server or a checkpoint, with what this machine knows of them."""
+    """Print the voices of a server or a checkpoint, and which files of the folder are none."""
+    from .checkpoint.hub import locate
+    from .checkpoint.tokenizer import tokenizer_of
     from .client.transport import DEFAULT_URL, get_json, runs_here
+    from .text.tags import tags_of
     from .voice import voice_list
-    from .voice.clips import VoiceFolder, voices_folder
-    from .wire.addresses import is_loopback
+    from .voice.folder import VoiceFolder, voices_folder
 
-    checkpoint, names, folder = options.model, None, VoiceFolder(voices_folder())
     url = options.url or (DEFAULT_URL if options.model is None and runs_here() else None)
     if url:
-        names = get_json(url, "/voices", options.token)["voices"]
-        checkpoint = get_json(url, "/health", options.token)["engine"]
-    here = url is None or is_loopback(urlsplit(url).hostname or "")
-    entries = voice_list.list_voices(folder if here else None, checkpoint, names)
-    print(voice_list.as_json(entries) if options.json else voice_list.table(entries))
+        page = get_json(url, "/voices", options.token)
+        entries, left_out = voice_list.from_server(page), page.get("left_out", {})
+    else:
+        folder, found = VoiceFolder(voices_folder()), locate(options.model)
+        tags = tags_of(tokenizer_of(found)) if isinstance(found, Path) else ()
+        entries, left_out = voice_list.list_voices(folder, options.model, tags=tags), folder.left_out()
+    if options.json:
+        print(voice_list.as_json(entries))
+        return 0
+    print(voice_list.table(entries))
+    for file, why in left_out.items():
+        print(f"left out: {file}: {why}")
+    print("sound tags:", " ".join(entries[0].tags if entries else ()) or "none")
     return 0
 
 
@@ -192,7 +214,7 @@ def _list_voices(options: argparse.Namespace) -> int:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     from .wire.addresses import DEFAULT_PORT
-    from .wire.limits import Limits
+    from .wire.limits import Admit, Limits
 
     add, limits = parser.add_argument, Limits()
     add("--host", default="127.0.0.1", help="address to listen on; any but loopback needs --token")
@@ -206,7 +228,19 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="settings for requests that name none: saved by `streamtts tune`, or a TOML file",
     )
-    add("--places", type=int, default=limits.places, metavar="N", help="texts spoken at once (default %(default)s)")
+    add(
+        "--places",
+        type=int,
+        default=limits.places,
+        metavar="N",
+        help="texts spoken at once (default: 1, with int4 as many as this machine can serve)",
+    )
+    add(
+        "--admit",
+        choices=get_args(Admit),
+        default=limits.admit,
+        help="what becomes of a request that would make other listeners run out of audio (default: it is let in)",
+    )
     add(
         "--queue",
         type=int,
@@ -214,8 +248,21 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests that may wait (default %(default)s)",
     )
+    add("--open", action="store_true", help="open the server's page, a player, in the browser")
     add("--pace", type=float, metavar="S", help="send audio at most S seconds ahead of playback")
-    add("--openai-port", type=int, metavar="PORT", help="serve OpenAI's /v1/audio/speech on this port")
+    add("--openai-port", type=int, metavar="PORT", help="listen on a second port, too, for OpenAI's API")
+    add("--wyoming-port", type=int, metavar="PORT", help="listen for Home Assistant's voice, too (usually 10200)")
+    add(
+        "--wyoming-host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address of that port; it has no token (default %(default)s)",
+    )
+    add(
+        "--allow-voices",
+        action="store_true",
+        help="clients may add voices (POST /voices) and send a clip with a request, up to 10 MiB",
+    )
     add("--log-json", action="store_true", help="log lines as JSON")
     add("--log-text", action="store_true", help="log the texts that clients send")
     parser.set_defaults(run=_serve)
@@ -224,14 +271,21 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     import logging
+    import webbrowser
 
     from .server.server import serve
     from .server.telemetry import JsonLines, logging_to
     from .tune.presets import load_preset
-    from .wire.limits import Limits
+    from .wire.limits import CLIP_BYTES, Limits
 
     settings = load_preset(options.preset) if options.preset is not None else None  # a fault is reported before loading
-    limits = Limits(places=max(1, options.places), queue_length=max(0, options.queue), ahead_seconds=options.pace)
+    limits = Limits(
+        places=max(0, options.places),
+        queue_length=max(0, options.queue),
+        admit=options.admit,
+        ahead_seconds=options.pace,
+        clip_bytes=CLIP_BYTES if options.allow_voices else 0,
+    )
     _few_arenas()
     lines = logging.StreamHandler()
     lines.setFormatter(JsonLines() if options.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -249,15 +303,17 @@ def _serve(options: argparse.Namespace) -> int:
                 limits=limits,
                 settings=settings,
                 log_text=options.log_text,
+                openai_port=options.openai_port,
+                wyoming_port=options.wyoming_port,
+                wyoming_host=options.wyoming_host,
             )
         )
-        if options.openai_port is not None:
-            from .server.openai_api import OpenAIHandle
-
-            openai = OpenAIHandle(server.url, options.host, options.openai_port, token=options.token)
-            running.enter_context(openai)
-            print(f"OpenAI's API: base URL {openai.url}", flush=True)
         print(f"{server.url} is ready; Ctrl-C stops it", flush=True)
+        print(f"OpenAI's API: base URL {server.openai_url}", flush=True)
+        if server.wyoming_url:
+            print(f"Wyoming: {server.wyoming_url}", flush=True)
+        if options.open and not webbrowser.open(server.page_url):
+            print(f"no browser was found: open {server.page_url}", flush=True)
         while not stop.wait(0.5) and not server.wait(0):
             pass
         failed = server.state == "failed"

@@ -1,4 +1,4 @@
-"""Audio samples: conversion to PCM and WAV, and the gain curves of a crossfade."""
+"""Audio samples: conversion to PCM and WAV, the gain curves of a crossfade, and pitch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import wave
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from .settings import SAMPLE_RATE, CrossfadeShape
 
 Samples = NDArray[np.float32]
+
+F0_RANGE_HZ = (70.0, 400.0)  # speaking voices
+F0_FRAME = 1024  # 43 ms at 24 kHz: three periods of the lowest voice
+VOICED_CORRELATION = 0.8  # a frame counts as voiced when one period later it looks this much the same
 
 
 def pcm16(samples: Samples) -> bytes:
@@ -54,3 +59,26 @@ def crossfade_gains(n: int, shape: CrossfadeShape) -> tuple[Samples, Samples]:
         fade_in = 0.5 - 0.5 * np.cos(np.pi * t)
         return (1 - fade_in).astype(np.float32), fade_in.astype(np.float32)
     return np.cos(np.pi / 2 * t).astype(np.float32), np.sin(np.pi / 2 * t).astype(np.float32)
+
+
+def f0_track(x: NDArray[np.floating[Any]], sample_rate: int = SAMPLE_RATE) -> NDArray[np.float64]:
+    """Fundamental frequency (YIN by librosa) every 5 ms, frame k centred on sample k * 5 ms. Hz; nan where unvoiced.
+
+    Frames of 43 ms, 70-400 Hz. A frame is voiced when its normalised autocorrelation at the period found is at least
+    0.8 and it is louder than -50 dBFS. A. de Cheveigné and H. Kawahara, YIN, JASA 111 (2002).
+    """
+    import librosa
+
+    hop = sample_rate // 200
+    if len(x) < 2 * F0_FRAME:
+        return np.empty(0)
+    low, high = F0_RANGE_HZ
+    f0 = librosa.yin(x, fmin=low, fmax=high, sr=sample_rate, frame_length=F0_FRAME, hop_length=hop)
+    frames = librosa.util.frame(np.pad(x, F0_FRAME // 2), frame_length=F0_FRAME, hop_length=hop).T  # (frames, F0_FRAME)
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    lags = np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * F0_FRAME)) ** 2)
+    period = np.clip(np.rint(sample_rate / f0).astype(np.int64), 1, F0_FRAME - 1)[: len(frames)]
+    energy = lags[:, 0]
+    alike = lags[np.arange(len(frames)), period] * F0_FRAME / (F0_FRAME - period) / np.maximum(energy, 1e-12)
+    voiced = (alike >= VOICED_CORRELATION) & (energy / F0_FRAME > 1e-5)
+    return np.where(voiced, f0[: len(frames)], np.nan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 
 class StreamTTSError(Exception):
@@ -43,3 +44,17 @@ class ModelFailed(StreamTTSError):
     def __init__(self, stage: str, cause: BaseException) -> None:
         super().__init__("model_failed", f"{stage} failed: {type(cause).__name__}: {cause}")
         self.stage = stage
+
+
+@contextlib.contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Around imports of what only an extra installs: says its name where a package is missing.
+
+    Raises:
+        StreamTTSError: ``extra_missing``.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        message = f"{missing.name} is not installed; it comes with pip install 'streamtts[{extra}]'"
+        raise StreamTTSError("extra_missing", message) from missing

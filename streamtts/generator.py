@@ -17,6 +17,7 @@ from .chunks.decoder import STAGES, Decoder
 from .chunks.pace import Costs
 from .chunks.playback import PlaybackMeter
 from .chunks.schedule import Prebuffer
+from .chunks.word_times import Word, WordTimes, merged
 from .errors import StreamTTSError
 from .loader import Model
 from .settings import MAX_TEXT_CHARS, SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
@@ -44,6 +45,7 @@ class AudioChunk:
         stage_ms: Time spent in ``t3``, ``s3gen``, ``hift`` and ``watermark`` since the previous chunk.
         elapsed_ms: From the start of the iteration until this chunk was ready.
         is_last: Whether the utterance ends with it.
+        words: The words that begin or end in it. One that ends in a later chunk comes again there, with its end.
     """
 
     samples: Samples
@@ -54,6 +56,7 @@ class AudioChunk:
     stage_ms: dict[str, float]
     elapsed_ms: float
     is_last: bool
+    words: tuple[Word, ...] = ()
 
 
 @dataclass
@@ -104,12 +107,13 @@ class StreamStats:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A finished utterance: samples float32 (n,), its speech tokens, seams in samples, statistics."""
+    """A finished utterance: samples float32 (n,), its speech tokens, seams in samples, statistics, words in order."""
 
     samples: Samples
     tokens: list[int]
     seams: list[int]
     stats: StreamStats
+    words: list[Word] = field(default_factory=list)
 
 
 class Stream:
@@ -171,7 +175,8 @@ class Stream:
         """Run to the end and join the chunks."""
         chunks = list(self)
         samples = np.concatenate([c.samples for c in chunks]) if chunks else np.zeros(0, np.float32)
-        return Utterance(samples, self.tokens, [s for c in chunks for s in c.seams], self.stats)
+        seams = [s for c in chunks for s in c.seams]
+        return Utterance(samples, self.tokens, seams, self.stats, merged(w for c in chunks for w in c.words))
 
     def _run(self, decoder: Decoder) -> Iterator[AudioChunk]:
         began, t3_before, index = time.perf_counter(), 0.0, 0
@@ -180,10 +185,13 @@ class Stream:
         self._wanted.set()
         first_ready = threading.Event()
         batches = self._batches(decoder.first_tokens, first_ready)
+        words = WordTimes(self._source.words, decoder.ahead_tokens)
         try:
-            for tokens, last, t3_ms in batches:
+            for marked, last, t3_ms in batches:
                 if self._cancel.is_set():
                     return
+                words.add(marked)
+                tokens = [int(token) for token in marked]
                 self.tokens += tokens
                 for d in decoder.feed(as_speech(tokens, self._silence_token), last, t3_ms):
                     if self._cancel.is_set():
@@ -201,6 +209,7 @@ class Stream:
                         stage_ms,
                         elapsed_ms,
                         d.is_last,
+                        words.take(d.samples, d.is_last),
                     )
                     index += 1
                     first_ready.set()
@@ -213,17 +222,21 @@ class Stream:
             if self._costs:
                 self._costs.voices.add(self.stats.voice)
         finally:
+            self._model.other_work.look()
             batches.close()  # stops T3, whether the iteration ended, was cancelled or was dropped
 
     def _batches(self, first_tokens: int, first_ready: threading.Event) -> Generator[Batch, None, None]:
         """T3's tokens, from a thread of its own where that helps.
 
         On a CPU, two stages that both use all cores slow each other down: PyTorch keeps two pools of threads, and each
-        waits for the other at every operation. MPS crashes with two threads:
+        waits for the other at every operation. Two stages of one thread each stutter where another program keeps a
+        core busy, so that is looked at before every utterance. MPS crashes with two threads:
         https://github.com/pytorch/pytorch/issues/197805
         """
         batches, device = self._source.batches(), self._model.device
-        if self.settings.parallel and (device.startswith("cuda") or (device == "cpu" and self.threads == 1)):
+        self._model.other_work.look()
+        on_cpu = device == "cpu" and self.threads == 1 and self._model.other_work.room_for_two
+        if self.settings.parallel and (device.startswith("cuda") or on_cpu):
             # T3 waits for the first chunk: running ahead would delay it, on a shared GPU or through Python's lock.
             return run_ahead(batches, first_tokens, first_ready, self._wanted)
         return batches
@@ -266,7 +279,7 @@ def stream(model: Model, text: str, voice: str = DEFAULT_VOICE, settings: Settin
         StreamTTSError: ``text_empty``, ``text_too_long`` or ``voice_unknown``, here and at once; ``model_failed``
             from the iteration.
     """
-    return stream_text(model, text, voice, settings or Settings(), one_shot=False)
+    return stream_text(model, _checked(text), model.voice(voice), settings or Settings(), one_shot=False)
 
 
 def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None = None) -> None:
@@ -290,7 +303,7 @@ def warm_up(model: Model, voice: str = DEFAULT_VOICE, settings: Settings | None 
         adaptive_chunks=False,
         first_chunk_tokens=6,
         tokens_per_chunk=10,
-        max_tokens=_WARM_UP_TOKENS + settings.lookahead_tokens,
+        max_tokens=_WARM_UP_TOKENS + settings.grown_lookahead_tokens,
         prebuffer=True,  # no warning that this one is slow
     )
     rtf = model.rtf
@@ -322,8 +335,8 @@ def synthesize(
     if (text is None) == (tokens is None):
         raise ValueError("give either text or tokens, not both and not neither")
     if tokens is not None:
-        return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=True).collect()
-    return stream_text(model, str(text), voice, settings or Settings(), one_shot=True).collect()
+        return stream_tokens(model, tokens, model.voice(voice), settings or Settings(), one_shot=True).collect()
+    return stream_text(model, _checked(text), model.voice(voice), settings or Settings(), one_shot=True).collect()
 
 
 def redecode(
@@ -334,11 +347,15 @@ def redecode(
     Raises:
         StreamTTSError: ``bad_value`` if there is no token or one is not speech; ``voice_unknown``.
     """
-    return _stream_tokens(model, tokens, voice, settings or Settings(), one_shot=False)
+    return stream_tokens(model, tokens, model.voice(voice), settings or Settings(), one_shot=False)
 
 
-def stream_text(model: Model, text: str, voice_name: str, settings: Settings, one_shot: bool) -> Stream:
-    """What :func:`stream` and :func:`synthesize` share: a text as a stream of scheduled chunks, or as one chunk."""
+def _checked(text: Any) -> str:
+    """A text of a Python call.
+
+    Raises:
+        StreamTTSError: ``bad_request``, ``text_too_long``.
+    """
     if not isinstance(text, str):
         raise StreamTTSError("bad_request", f"text is {type(text).__name__}; it must be a string", field="text")
     if len(text) > MAX_TEXT_CHARS:
@@ -347,12 +364,24 @@ def stream_text(model: Model, text: str, voice_name: str, settings: Settings, on
             f"the text has {len(text)} characters; at most {MAX_TEXT_CHARS} are spoken at once",
             field="text",
         )
-    voice = model.voice(voice_name)
+    return text
+
+
+def stream_text(model: Model, text: str, voice: Voice, settings: Settings, one_shot: bool) -> Stream:
+    """What :func:`stream`, :func:`synthesize` and the server share: a text as scheduled chunks, or as one chunk.
+
+    The caller has checked the text's length: a server has a limit of its own.
+    """
     source = text_source(model, text, voice, settings)
     return Stream(model, voice, settings, source, one_shot, model.costs(settings))
 
 
-def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, settings: Settings, one_shot: bool) -> Stream:
+def stream_tokens(model: Model, tokens: Sequence[int], voice: Voice, settings: Settings, one_shot: bool) -> Stream:
+    """What :func:`synthesize`, :func:`redecode` and the server share: tokens as scheduled chunks, or as one chunk.
+
+    Raises:
+        StreamTTSError: ``bad_value`` if there is no token or one is not speech.
+    """
     ids = [int(t) for t in tokens]
     if not ids or not all(0 <= t < START or is_pause(t) for t in ids):
         raise StreamTTSError(
@@ -362,4 +391,4 @@ def _stream_tokens(model: Model, tokens: Sequence[int], voice_name: str, setting
             allowed=f"0 to {START - 1}",
         )
     source = TokenSource(iter(ids[:-1]), ids[-1:], 0, len(ids))
-    return Stream(model, model.voice(voice_name), settings, source, one_shot)
+    return Stream(model, voice, settings, source, one_shot)

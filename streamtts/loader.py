@@ -8,24 +8,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .checkpoint.architecture import NANO, Architecture, build_s3gen, build_t3, build_voice_encoder, restore_tables
+from .checkpoint.device import choose_device
 from .checkpoint.hub import MINI, OTHER_FILES, S3GEN_FILE, T3_FILES, engine_of, locate, missing_files, snapshot
 from .checkpoint.int4 import Int4Quantizer
 from .checkpoint.int8 import Int8Quantizer, replace_with_int8
+from .checkpoint.loading_bar import loading_bar
 from .checkpoint.precision import INTEGERS, Choice, Precision, choose, t3_dtype
 from .checkpoint.quantize import is_large, large_linears, quantized_weights
+from .checkpoint.stock_imports import import_stock
 from .checkpoint.stock_logging import quiet
 from .checkpoint.tokenizer import tokenizer_of
 from .checkpoint.weights import check_memory, init_empty_weights, load_weights
+from .chunks.other_work import OtherWork
 from .chunks.pace import Costs
 from .errors import CheckpointError, StreamTTSError
 from .hift.prepare import prepare_for_streams
@@ -33,14 +38,19 @@ from .hift.stream import lag_samples
 from .s3gen.onnx_graphs import FlowGraphs
 from .settings import SAMPLES_PER_TOKEN, Settings
 from .t3.text_heads import TextHeads, cached_text_heads, find_text_heads
-from .voice.clips import VoiceFolder, fingerprint, load_conditionals, unknown_voice, voices_folder
+from .voice.clips import conditionals_of_clip, fingerprint, load_conditionals, name_of_clip
 from .voice.conditionals import DEFAULT_VOICE, Voice, read_conditionals
+from .voice.folder import VoiceFolder, unknown_voice, voices_folder
+from .voice.judge import best_part
+from .voice.recording import read_recording
+from .voice.voice_list import VoiceEntry, list_voices
 
 if TYPE_CHECKING:
     from .t3.step import Backbone
 
 logger = logging.getLogger(__name__)
 
+_MAX_SENT_VOICES = 8  # clips that came with requests, whose voices are kept; one takes some MB
 _MAX_COSTS = 200  # combinations of settings whose costs are kept
 _SMALL_WIDTH = 512  # below this T3 width one operation is too small to share between threads
 # Prefixes of the names of the layers that run for every token; only these are rounded.
@@ -63,6 +73,7 @@ class Model:
         vocoder_lag_tokens: Mel after a sample that HiFT needs to make it, in whole tokens.
         threads: PyTorch threads per stage on the CPU: one if an operation is too small to share.
         rtf: Real-time factor of the last utterance; None before the first.
+        other_work: How busy other programs keep the cores.
         clips: Folder of the reference clips, each a voice besides the built-in one.
         t3_file: The file that T3's weights were read from.
     """
@@ -79,12 +90,19 @@ class Model:
     clips: VoiceFolder
     t3_file: Path
     rtf: float | None = None
+    other_work: OtherWork = field(default_factory=OtherWork)
     _voices: dict[str, Voice] = field(default_factory=dict)
     _clip_voices: dict[str, tuple[tuple[int, int], Voice]] = field(default_factory=dict)  # by name: file state, voice
+    _sent_voices: dict[str, Voice] = field(default_factory=dict)  # of clips that came with requests
     _costs: dict[tuple[Any, ...], Costs] = field(default_factory=dict)
     _fingerprint: str = ""
     _text_heads: list[TextHeads | None] = field(default_factory=list)  # empty until it is asked for
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def small(self) -> bool:
+        """Whether the checkpoint is so small that its operations are not worth sharing between threads."""
+        return _small(self.architecture)
 
     @property
     def voices(self) -> list[str]:
@@ -100,14 +118,44 @@ class Model:
         """
         if name in self._voices:
             return self._voices[name]
-        if name not in self.clips.names():
-            raise unknown_voice(name, self.voices)
+        try:
+            path = self.clips.path_of(name)
+        except StreamTTSError:
+            raise unknown_voice(name, self.voices) from None
         with self._lock:
-            return self._clip_voice(name)
+            return self._clip_voice(name, path)
+
+    def voice_of(self, clip: bytes) -> Voice:
+        """The voice in the bytes of an audio file. The last few are kept in memory, none on disk.
+
+        Raises:
+            StreamTTSError: ``bad_value`` for an unusable clip.
+        """
+        name = name_of_clip(clip)
+        with self._lock:
+            voice = self._sent_voices.pop(name, None)
+            if voice is None:
+                part, _ = best_part(read_recording(clip))
+                voice = self._voice(name, conditionals_of_clip(self.tts, part))
+            self._sent_voices[name] = voice  # the latest stands last
+            if len(self._sent_voices) > _MAX_SENT_VOICES:
+                del self._sent_voices[next(iter(self._sent_voices))]
+            return voice
+
+    def voice_list(self, tags: Sequence[str] = (), *, known: bool = False) -> list[VoiceEntry]:
+        """Each voice with its length, pitch, quality, and what it still costs; see :class:`VoiceEntry`.
+
+        Args:
+            tags: The sounds that the checkpoint knows by name.
+            known: Judge no clip now; a clip that was not judged yet takes a second for a minute of audio.
+        """
+        checkpoint = str(self.t3_file.parent)
+        return list_voices(self.clips, checkpoint, self.voices, engine=self.engine, tags=tags, known=known)
 
     def costs(self, settings: Settings) -> Costs:
         """Measured costs of the streams whose chunks cost the same as with these settings; streams add to them."""
-        context = settings.left_context_tokens, settings.window_lookahead_tokens, settings.prompt_seconds
+        lookahead = settings.window_lookahead_tokens, settings.grown_lookahead_tokens
+        context = settings.left_context_tokens, *lookahead, settings.prompt_seconds
         if len(self._costs) > _MAX_COSTS:  # clients may send any settings
             self._costs = {}
         return self._costs.setdefault((settings.policy, settings.flow_steps, settings.watermark, *context), Costs())
@@ -139,19 +187,18 @@ class Model:
         """Copy an audio file into the voices folder and return it as a voice.
 
         Raises:
-            StreamTTSError: As :meth:`streamtts.voice.clips.VoiceFolder.add`.
+            StreamTTSError: As :meth:`streamtts.voice.folder.VoiceFolder.add`.
         """
         return self.voice(self.clips.add(clip, name, replace=replace))
 
-    def _clip_voice(self, name: str) -> Voice:
-        path = self.clips.path_of(name)
+    def _clip_voice(self, name: str, path: Path) -> Voice:
         state = path.stat().st_mtime_ns, path.stat().st_size
         known = self._clip_voices.get(name)
         if known and known[0] == state:
             return known[1]
         began = time.perf_counter()
         self._fingerprint = self._fingerprint or fingerprint(self.tts)
-        conds, from_cache = load_conditionals(self.tts, path, self._fingerprint)
+        conds, from_cache = load_conditionals(self.tts, path, self._fingerprint, self.engine)
         ms = (time.perf_counter() - began) * 1e3
         logger.info(
             "voice %s: conditionals %s in %.0f ms", name, "read from the cache" if from_cache else "computed", ms
@@ -170,6 +217,7 @@ def load(
     *,
     precision: Precision = "auto",
     voices: str | Path | None = None,
+    max_batch_size: int = 1,
 ) -> Model:
     """Load a checkpoint.
 
@@ -181,40 +229,30 @@ def load(
             int8 with T3's blocks in 4 bits and its keys and values in 8. ``bf16`` and ``fp16`` apply to T3 only.
             ``auto`` takes int8 for a full-size checkpoint on a CPU that is faster with it, bf16 on a GPU that has
             it, and fp32 otherwise; it never takes int4. Everything else stays in float32.
-        voices: Folder of ``NAME.wav`` clips; None: see :func:`streamtts.voice.clips.voices_folder`.
+        voices: Folder of clips; None: see :func:`streamtts.voice.folder.voices_folder`.
+        max_batch_size: Utterances that T3 may speak in one pass over its weights, for a server. For ``int4`` only; in
+            other formats utterances take turns. Above 1, the weights are rounded in blocks of 32 instead of 128.
 
     Raises:
         CheckpointError: No such folder or repository, no network, or a file is missing, damaged or of the wrong size.
         StreamTTSError: ``no_memory``; ``bad_value`` for a device or precision that is not available;
             ``watermarker_missing``.
     """
+    if max_batch_size < 1:
+        message = f"max_batch_size is {max_batch_size}; it must be 1 or more"
+        raise StreamTTSError("bad_value", message, field="max_batch_size", allowed="1 or more")
     found = locate(checkpoint)
     engine, folder = (engine_of(found), snapshot(found)) if isinstance(found, str) else (found.resolve().name, found)
     t3_file, architecture = _identify(folder)
-    device = _choose_device(device, architecture)
+    device = choose_device(device, _small(architecture))
     chosen = choose(precision, device, _small(architecture))
     rounded = (_T3_BLOCKS, _T3_HEAD, *_S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
     check_memory((folder / name for name in (t3_file, *OTHER_FILES)), quantized=partial(is_large, parts=rounded))
     clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
-    with quiet():
-        model = _assemble(engine, folder, t3_file, architecture, device, chosen, clips)
+    with quiet(), loading_bar(engine, 4) as step:
+        model = _assemble(engine, folder, t3_file, architecture, device, chosen, clips, max_batch_size, step)
     logger.info("%s", describe(model))
     return model
-
-
-def _choose_device(device: str, architecture: Architecture) -> str:
-    """The device to use: for ``auto`` the best for this checkpoint, else the one given, if this machine has it."""
-    available = ["cpu"]
-    if torch.cuda.is_available():
-        available.insert(0, "cuda")
-    elif torch.backends.mps.is_available():
-        available.insert(0, "mps")
-    if device == "auto":
-        device = "cpu" if _small(architecture) else available[0]
-    if device.partition(":")[0] not in available:
-        message = f"there is no device {device!r} on this machine; use {' or '.join(available)}"
-        raise StreamTTSError("bad_value", message, field="device", allowed=available)
-    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device  # the same one in every thread
 
 
 def _identify(folder: Path) -> tuple[str, Architecture]:
@@ -236,17 +274,13 @@ def _assemble(
     device: str,
     chosen: Choice,
     clips: VoiceFolder,
+    max_batch_size: int,
+    step: Callable[[str], None],
 ) -> Model:
     """Build the stock classes, fill in the weights, and put in what streams faster."""
-    import perth
-    from chatterbox.tts_turbo import ChatterboxTurboTTS
-
-    if perth.PerthImplicitWatermarker is None:
-        raise StreamTTSError(
-            "watermarker_missing",
-            "the watermarker cannot be loaded: resemble-perth needs pkg_resources; run pip install 'setuptools<81'",
-        )
+    stock = import_stock()
     threads = 1 if _small(architecture) else os.cpu_count() or 1
+    step("S3Gen and HiFT")
     with init_empty_weights():
         s3gen = build_s3gen(architecture.s3gen)
         ve = build_voice_encoder(architecture.voice_encoder_size)
@@ -257,7 +291,9 @@ def _assemble(
         graphs = None
         if _as_graphs(device, architecture, chosen.precision):
             graphs = beside.submit(FlowGraphs, s3gen.flow, rounded, threads)
-        gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, device, threads)
+        step("T3")
+        gpt2 = _backbone(folder / t3_file, architecture, chosen.precision, device, threads, max_batch_size)
+        step("graphs")
         if graphs:
             s3gen.flow.graphs = graphs.result()  # policy "cached" runs them
     t3 = gpt2.t3
@@ -266,9 +302,10 @@ def _assemble(
     for module in (t3, s3gen, ve):
         module.to(device).eval().requires_grad_(False)
     prepare_for_streams(s3gen.mel2wav, fourier=device == "cpu")
+    step("tokenizer, voice and watermark")
     conds = read_conditionals(folder, device)
     with contextlib.redirect_stdout(io.StringIO()):  # the watermarker prints its version
-        tts = ChatterboxTurboTTS(t3, s3gen, ve, tokenizer_of(folder), device, conds=conds)
+        tts = stock.ChatterboxTurboTTS(t3, s3gen, ve, tokenizer_of(folder), device, conds=conds)
     lag_tokens = -(-lag_samples(s3gen.mel2wav) // SAMPLES_PER_TOKEN)
     model = Model(
         engine=engine,
@@ -288,13 +325,16 @@ def _assemble(
     return model
 
 
-def _backbone(file: Path, architecture: Architecture, precision: str, device: str, threads: int) -> Backbone:
+def _backbone(
+    file: Path, architecture: Architecture, precision: str, device: str, threads: int, max_batch_size: int
+) -> Backbone:
     """T3 in a number format.
 
     A full-size T3 in float32 or int8 runs in PyTorch, which reads the weights as fast as a graph would. A small T3
     spends most of a step on calling operators, two thirds of which an onnxruntime graph saves. A CUDA GPU runs CUDA
     graphs.
     """
+    from .t3.batched_step import BLOCK_SIZE, BatchedGpt2
     from .t3.cuda_graph import CapturedGpt2
     from .t3.onnx_step import GraphGpt2, block_linears
     from .t3.step import Gpt2
@@ -312,8 +352,10 @@ def _backbone(file: Path, architecture: Architecture, precision: str, device: st
     in_blocks = [f"{name}.weight" for name in blocks]
     layers, head = _load(t3, file, (_T3_HEAD,), optional=in_blocks, unused=[*unused, *in_blocks])
     replace_with_int8(t3, layers, head)
-    weights = quantized_weights(file, blocks, Int4Quantizer())
-    return GraphGpt2(t3, file, threads, head | weights)
+    if max_batch_size == 1:
+        return GraphGpt2(t3, file, threads, head | quantized_weights(file, blocks, Int4Quantizer()))
+    weights = head | quantized_weights(file, blocks, Int4Quantizer(BLOCK_SIZE))
+    return BatchedGpt2(t3, file, threads, weights, max_batch_size)
 
 
 def _load(
@@ -337,8 +379,11 @@ def _load(
 
 
 def _as_graphs(device: str, architecture: Architecture, precision: str) -> bool:
-    """Whether onnxruntime runs the streaming parts. Full-size float32 stays in PyTorch, as the reference."""
-    return device == "cpu" and (_small(architecture) or precision in INTEGERS)
+    """Whether onnxruntime runs the streaming parts. Full-size float32 stays in PyTorch, as the reference.
+
+    So does everything but int4 on a machine with a GPU where onnxruntime is not installed, for ``doctor --gpu``.
+    """
+    return device == "cpu" and (_small(architecture) or precision in INTEGERS) and find_spec("onnxruntime") is not None
 
 
 def _small(architecture: Architecture) -> bool:

@@ -19,7 +19,7 @@ SAMPLES_PER_FRAME = SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN  # 480, HiFT's hop
 MS_PER_TOKEN = 1000 // TOKEN_RATE  # 40
 MS_PER_FRAME = MS_PER_TOKEN // FRAMES_PER_TOKEN  # 20
 
-MAX_TEXT_CHARS = 5_000  # longest text of one call, one request or one session context
+MAX_TEXT_CHARS = 5_000  # longest text of one Python call; a server has its own limit, by default the same
 
 Policy = Literal["none", "window", "cached"]
 CrossfadeShape = Literal["linear", "equal_power", "hann"]
@@ -64,7 +64,10 @@ class Settings:
     policy: Policy = _choice("window", get_args(Policy), "what S3Gen sees around a chunk")
     left_context_tokens: int = _number(50, 0, 1000, "tokens", "earlier tokens decoded again with every chunk")
     prompt_seconds: float = _number(10, 1, 10, "s", "length of the voice clip that S3Gen sees; shorter is faster", 0.5)
-    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens that a chunk waits for before it is decoded")
+    lookahead_tokens: int = _number(3, 0, 50, "tokens", "later tokens that the first chunk waits for, and all at least")
+    max_lookahead_tokens: int = _number(
+        10, 0, 50, "tokens", "later chunks wait for half their own length of later tokens, up to this many"
+    )
     vocoder_lookahead_tokens: int = _number(
         3, 0, 10, "tokens", "mel after the first chunk that HiFT waits for; it guesses the rest of what it needs"
     )
@@ -84,11 +87,15 @@ class Settings:
         default=True, metadata={"help": "say numbers, signs, abbreviations and markup as a person reads them aloud"}
     )
     early_stop_guard: bool = field(
-        default=True, metadata={"help": "keep T3 from stopping before the last word; speak words missing at the end"}
+        default=True,
+        metadata={"help": "keep T3 from stopping before the last word, from skipping words and from saying them twice"},
     )
     tail_guard: bool = field(default=True, metadata={"help": "drop noise and babble that T3 adds after the last word"})
+    word_times: bool = field(default=True, metadata={"help": "tell where in the audio each word begins and ends"})
     watermark: bool = field(default=True, metadata={"help": "add Resemble's PerTh watermark, as in stock audio"})
-    parallel: bool = field(default=True, metadata={"help": "run T3 and S3Gen in two threads"})
+    parallel: bool = field(
+        default=True, metadata={"help": "run T3 and S3Gen in two threads, on a CPU only while two cores are free"}
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -120,6 +127,12 @@ class Settings:
         """All fields by name, as JSON values."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def changed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Of settings by name, as :meth:`as_dict` gives them, those that are not the built-in defaults."""
+        usual = cls().as_dict()
+        return {name: value for name, value in values.items() if value != usual.get(name)}
+
     @property
     def longest_chunk_tokens(self) -> int:
         """Length of the longest chunk that the schedule can reach."""
@@ -132,8 +145,13 @@ class Settings:
 
     @property
     def window_lookahead_tokens(self) -> int:
-        """Tokens that policy ``window`` decodes after a chunk: the lookahead, or more if the crossfade needs more."""
+        """Tokens that ``window`` decodes after the first chunk: the lookahead, or more if the crossfade needs more."""
         return max(self.lookahead_tokens, math.ceil(self.crossfade_frames / FRAMES_PER_TOKEN))
+
+    @property
+    def grown_lookahead_tokens(self) -> int:
+        """The most tokens that ``window`` decodes after a later chunk."""
+        return max(self.window_lookahead_tokens, self.max_lookahead_tokens)
 
 
 def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
@@ -161,4 +179,4 @@ def _checked(f: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def _bad(name: str, value: Any, allowed: str | list[str], rule: str) -> StreamTTSError:
-    return StreamTTSError("bad_value", f"{name} is {value!r}; it must be {rule}", field=name, allowed=allowed)
+    return StreamTTSError("bad_value", f"{name} is {value!r:.60}; it must be {rule}", field=name, allowed=allowed)

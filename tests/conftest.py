@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Read when torch and huggingface_hub are imported, so set before anything else; subprocesses of tests inherit them.
@@ -20,6 +20,16 @@ hypothesis.settings.register_profile("streamtts", deadline=None)  # timings are 
 hypothesis.settings.load_profile("streamtts")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="long lists and fuzz runs in full, not a fifth of them")
+
+
+@pytest.fixture(scope="session")
+def some(request: pytest.FixtureRequest) -> Callable[[Sequence], Sequence]:
+    """Of a long list of like cases, every fifth; all with ``--thorough``."""
+    return lambda cases: cases if request.config.getoption("--thorough") else cases[::5]
+
+
 @pytest.fixture(scope="session")
 def model():
     """The embedded checkpoint, loaded once: a model holds no state of any utterance, so all tests may share it."""
@@ -34,6 +44,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from streamtts.bench.random_checkpoint import write_checkpoint
 
     return write_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint")
+
+
+@pytest.fixture
+def stock_draws(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Call it with a seed: from then on stock loops draw from our random stream of that seed."""
+    import torch
+
+    from streamtts.t3.sampling import RandomStream
+
+    def use(seed: int) -> None:
+        random = RandomStream(seed)
+        monkeypatch.setattr(torch, "multinomial", lambda probabilities, num_samples: random.draw(probabilities))
+
+    return use
 
 
 @pytest.fixture

@@ -270,10 +270,12 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=50, help="clients at once in the second part (default 50)")
     parser.add_argument("--queue", type=int, default=16, help="requests that may wait for a place (default 16)")
     parser.add_argument("--places", type=int, default=1, help="synthesis places of the server (default 1)")
+    parser.add_argument("--precision", default="auto", help="number format; int4 speaks several texts in one pass")
     parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
     options = parser.parse_args()
     command = [sys.executable, "-m", "streamtts", "serve", "--port", "0"]
     command += ["--queue", str(options.queue), "--places", str(options.places)]
+    command += ["--precision", options.precision]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert server.stdout is not None
     try:

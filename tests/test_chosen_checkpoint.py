@@ -21,7 +21,6 @@ from streamtts.__main__ import main
 from streamtts.client import Client, Session
 from streamtts.doctor import examine as doctor
 from streamtts.loader import Model
-from streamtts.server.openai_api import OpenAIHandle
 from streamtts.server.server import ServerHandle
 from streamtts.settings import SAMPLES_PER_TOKEN
 
@@ -66,7 +65,7 @@ def test_a_session_speaks_with_it(server, chosen):
 
 def test_openais_endpoint_speaks_with_it(server, chosen):
     request = {"input": TEXT, "voice": "default", "response_format": "wav", **SETTINGS}
-    with OpenAIHandle(server.url) as adapter, httpx.Client(base_url=adapter.url, timeout=PATIENCE_S) as api:
+    with httpx.Client(base_url=server.openai_url, timeout=PATIENCE_S) as api:
         answer = api.post("/audio/speech", json=request)
     assert answer.status_code == 200
     with wave.open(io.BytesIO(answer.content)) as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import wave
 from collections.abc import Iterator
 from pathlib import Path
 
+import pysubs2
 import pytest
 
 from streamtts import Settings, serve
@@ -52,6 +54,22 @@ def test_say_writes_a_wav_and_shows_what_it_cost(server, tmp_path, capsys):
     assert "frame 1" in shown.err
 
 
+def test_say_prints_words_and_writes_captions(server, tmp_path, capsys):
+    text = "Hello there. It costs $3.50, [pause 1s] and that's all."
+    for ending in ("vtt", "srt"):
+        out = tmp_path / f"x.{ending}"
+        arguments = ["say", text, "--url", server.url, "--words", "--captions", str(out), "--quiet"]
+        assert main(arguments if ending == "vtt" else [*arguments, "--simple"]) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert [row[2] for row in rows] == ["Hello", "there.", "It", "costs", "$3.50,", "and", "that's", "all."]
+        captions = pysubs2.load(str(out))
+        assert [caption.plaintext for caption in captions] == ["Hello there.", "It costs $3.50,", "and that's all."]
+        assert captions[0].start == round(1000 * float(rows[0][0]))
+        assert captions[-1].end == round(1000 * float(rows[-1][1]))
+        assert [a.end <= b.start for a, b in itertools.pairwise(captions)] == [True, True]
+    assert (tmp_path / "x.vtt").read_text().startswith("WEBVTT")
+
+
 def test_say_passes_settings_on_by_name(server, capsys):
     command = ["say", "Hello world.", "--url", server.url, "--seed", "7", "--set", "policy=none", "--set", "top_k=50"]
     assert main(command) == 0
@@ -74,11 +92,18 @@ def test_say_simple_is_one_pass_in_frames_of_the_length_asked_for(server, capsys
     [
         (["say", ""], "text_empty"),
         (["say", "你好"], "text_empty"),
-        (["say", "x" * 20_000], "text_too_long"),
         (["say", "Hi", "--voice", "nobody"], "voice_unknown"),
         (["say", "Hi", "--set", "nonsense"], "bad_value"),
         (["say", "Hi", "--chunk-ms", "100"], "bad_value"),
         (["say", "Hi", "--out", "/nonexistent/folder/x.wav"], "bad_value"),
+        (["say", "Hi", "--captions", "x.txt"], "bad_value"),
+        (["say", "Hi", "--out", "/nonexistent/folder/x.mp3"], "bad_value"),
+        (["say", LONG * 2, "--out", "/nonexistent/folder/x.mp3"], "bad_value"),
+        (["say", "Hi", "--out", "x.midi"], "bad_value"),
+        (["say", "Hi", "--out", "-", "--format", "midi"], "bad_value"),
+        (["say", "Hi", "--resume"], "bad_value"),
+        (["say", LONG * 2, "--words"], "bad_value"),
+        (["say", "?! " * 3_000], "text_empty"),
     ],
 )
 def test_say_reports_faults_in_one_line(server, capsys, arguments, code):
@@ -92,8 +117,9 @@ def test_say_reports_faults_in_one_line(server, capsys, arguments, code):
 
 def test_voices_lists_those_of_the_server(server, model, capsys):
     assert main(["voices", "--url", server.url]) == 0
-    titles, *lines = capsys.readouterr().out.splitlines()
-    assert titles.split() == ["voice", "from", "length", "conditionals", "licence"]
+    titles, *lines, tags = capsys.readouterr().out.splitlines()
+    assert tags == "sound tags: none"  # mini has none
+    assert titles.split() == ["voice", "from", "length", "pitch", "quality", "conditionals", "licence"]
     assert [line.split()[0] for line in lines] == model.voices
     assert lines[0].split()[1] == "built-in"
 
@@ -178,7 +204,8 @@ def test_without_a_server_say_starts_its_own_and_stdout_is_the_wav_alone():
     assert done.returncode == 0, done.stderr.decode()
     rate, channels, width, samples = wav(done.stdout)
     assert (rate, channels, width) == (24_000, 1, 2)
-    assert len(done.stdout) == 44 + 2 * samples
+    assert samples > 44 + 2 * len(done.stdout)  # sent while it is made: the header cannot tell the length
+    assert len(done.stdout) > 20_000
     assert b"first audio" in done.stderr
 
 
@@ -208,15 +235,22 @@ def test_ctrl_c_stops_say_cleanly():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_serve_serves_until_it_is_told_to_stop(signal_, code):
+def test_serve_opens_its_page_and_serves_until_it_is_told_to_stop(signal_, code, tmp_path):
+    opened = tmp_path / "opened"
+    browser = f"{sys.executable} -c 'import sys, pathlib; pathlib.Path(\"{opened}\").write_text(sys.argv[1])' %s"
     serving = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "serve", "--port", "0", "--open", "--token", "a token"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"BROWSER": browser},
     )
     assert serving.stdout is not None
     try:
         url = next(line.split()[0] for line in serving.stdout if line.startswith("ws://"))
-        with Client(url) as client:
+        with Client(url, token="a token") as client:
             assert len(client.speak("Hello.").collect()) > 0
+            assert opened.read_text() == f"{url.replace('ws', 'http', 1)}/?token=a%20token"
             serving.send_signal(signal_)
             _, said = serving.communicate(timeout=PATIENCE_S)
     finally:

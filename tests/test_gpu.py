@@ -43,6 +43,9 @@ def test_it_says_what_the_cpu_says(model, on_gpu, policy):
     assert isinstance(on_gpu.tts.t3.speech_head.weight, OnGpu)
     assert there.tokens == here.tokens
     assert np.abs(there.samples - here.samples).max() < 1e-3
+    assert [(w.text_range, w.start, w.estimated) for w in there.words] == [
+        (w.text_range, w.start, w.estimated) for w in here.words
+    ]
 
 
 def test_utterances_side_by_side_do_not_mix(on_gpu):

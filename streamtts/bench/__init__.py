@@ -2,5 +2,5 @@
 
 Called by `streamtts bench`. Open `command` for the command line, `subjects` and `algorithms` for what is compared,
 `measure` for how it is timed, `machine` for what it runs on, `table` and `plots` for the result, `random_checkpoint`
-for full-size checkpoints with random weights.
+for full-size checkpoints with random weights, `listeners` for many listeners of one server.
 """

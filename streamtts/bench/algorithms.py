@@ -22,7 +22,7 @@ from ..audio import Samples
 from ..generator import stream
 from ..loader import Model
 from ..settings import SAMPLES_PER_TOKEN, Settings
-from ..t3.sampling import stock_processors
+from ..t3.sampling import RandomStream, stock_processors
 from ..t3.step import STOP
 from ..t3.token_source import TAIL_TOKENS
 
@@ -122,7 +122,8 @@ def stock_tokens(model: Model, text: str, settings: Settings) -> Iterator[int]:
     from chatterbox.tts_turbo import punc_norm
 
     t3 = model.tts.t3
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed)  # for the noise of stock S3Gen
+    random = RandomStream(settings.seed)  # the same tokens as the algorithms beside it
     text_tokens = model.tts.tokenizer(punc_norm(text), return_tensors="pt").input_ids.to(model.device)
     processors = stock_processors(model.architecture, settings)
     start = t3.hp.start_speech_token * torch.ones_like(text_tokens[:, :1])
@@ -132,7 +133,7 @@ def stock_tokens(model: Model, text: str, settings: Settings) -> Iterator[int]:
         out = t3.tfmr(inputs_embeds=x, past_key_values=past, use_cache=True)
         past = out.past_key_values
         scores = processors(history, t3.speech_head(out[0][:, -1:])[:, -1])
-        token = torch.multinomial(torch.softmax(scores, dim=-1), num_samples=1)
+        token = random.draw(torch.softmax(scores, dim=-1).cpu()).to(model.device)
         said.append(token)
         history = torch.cat(said, dim=1)
         if int(token) == STOP:

@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--precisions", nargs="+", default=[], metavar="NAME",
-        help=f"number formats of our algorithms besides {REFERENCE}: int8, int4 on a CPU; bf16, fp16 on a GPU",
+        help=f"number formats of our algorithms besides {REFERENCE} (with --words instead of it): int8, int4 on a CPU; "
+        "bf16, fp16 on a GPU",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="cpu, cuda or mps (default: the fastest available)")
     parser.add_argument(
@@ -69,11 +70,29 @@ def _parser() -> argparse.ArgumentParser:
         help="instead of times, count the words that are lost, doubled or misheard in 300 varied texts, or in a file "
         "with one text a line",
     )  # fmt: skip
+    parser.add_argument(
+        "--word-times", nargs="?", const=True, metavar="FILE",
+        help="instead of times, measure how exact the words' places in the audio are, in 50 sentences or in a file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--clients", nargs="+", type=int, default=[], metavar="N",
+        help="instead, let so many clients at once listen to a server of its own, in the first of --precisions "
+        "(default auto) and of --policies (default cached)",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=20, metavar="S", help="with --clients: for how long each time")
+    parser.add_argument("--places", type=int, default=0, metavar="N", help="with --clients: as for streamtts serve")
+    parser.add_argument(
+        "--greedy", action="store_true", help="with --clients: ask again at once, instead of listening to the end"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="with --words: how often each text is spoken (default 3)")
     parser.add_argument(
-        "--policies", nargs="+", choices=get_args(Policy), metavar="NAME", help="with --words: default all three"
+        "--policies",
+        nargs="+",
+        choices=get_args(Policy),
+        metavar="NAME",
+        help="with --words and --word-times (default all three), and --clients",
     )
-    parser.add_argument("--hear", action="store_true", help="with --words: also count what faster-whisper mishears")
+    parser.add_argument("--hear", action="store_true", help="with --words and --word-times: also ask faster-whisper")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report, with more figures, as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the report as PNG")
     return parser
@@ -82,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
 def subjects(args: argparse.Namespace) -> list[Subject]:
     """The checkpoints to measure; mini if none is named."""
     most = Settings().max_tokens + TAIL_TOKENS
+    if args.clients and min(args.clients) < 1:
+        raise StreamTTSError("bad_value", "--clients must be 1 or more", field="clients", allowed="1 or more")
     if args.tokens is not None and not TAIL_TOKENS < args.tokens <= most:
         raise StreamTTSError(
             "bad_value", f"--tokens must be from {TAIL_TOKENS + 1} to {most}", field="tokens", allowed=f"4 to {most}"
@@ -101,6 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import words
 
         return words.main(args)
+    if args.word_times:
+        from . import word_times
+
+        return word_times.main(args)
+    if args.clients:
+        from . import listeners
+
+        return listeners.main(args, subjects(args))
     names = [name for name in ALGORITHMS if name in args.only or name == PROTOTYPE]
     precisions = list(dict.fromkeys([REFERENCE, *args.precisions]))
     lengths = () if args.growth is None else sorted(args.growth) or LENGTHS

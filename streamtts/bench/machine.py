@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -28,7 +28,16 @@ def peak_rss_mb() -> float | None:
 
     Not ``ru_maxrss``, which starts at the size of the process that this one was forked from.
     """
-    kibibytes = _proc_value("/proc/self/status", "VmHWM")
+    return _memory_mb("self", "VmHWM")
+
+
+def rss_mb(pid: int) -> float | None:
+    """Resident memory of a process now (MB); None where the system does not say."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def _memory_mb(process: int | Literal["self"], name: str) -> float | None:
+    kibibytes = _proc_value(f"/proc/{process}/status", name)
     return None if kibibytes is None else int(kibibytes.split()[0]) * 1024 / 1e6
 
 

@@ -1,11 +1,13 @@
 """``streamtts bench --words``: the words that are lost, doubled or misheard, for each number format and policy.
 
 What T3 said is read from mini's speech codes, which name their phones, and compared with the text (`mini.said`). For
-other checkpoints only what their own ``stats`` report is counted. What a listener hears is left to faster-whisper.
+other checkpoints only what their own ``stats`` report is counted. What a listener hears is left to faster-whisper. It
+mishears the speech that mini learnt from, too, so that comes first.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +16,16 @@ from pathlib import Path
 from typing import get_args
 
 from ..audio import Samples
-from ..errors import StreamTTSError
-from ..generator import Stream, stream
+from ..generator import stream
 from ..loader import Model, load
 from ..mini.phones import UNITS
 from ..mini.said import compare
 from ..mini.texts import VARIED
 from ..settings import Policy, Settings
+from ..t3.speak_piece import SaidText
+from ..t3.token_source import text_source
 from ..text.script import Piece, script
+from ..text.text_list import read_texts
 from ..text.word_errors import WordErrors, word_errors
 
 FAULTY = 2  # words lost or doubled that make an utterance a faulty one
@@ -34,7 +38,7 @@ class Words:
 
     Attributes:
         utterances: How many were spoken.
-        words: Words of their texts.
+        words: Words of their texts; none if what was said could not be read.
         lost, doubled: Words left out, and words said twice.
         faulty: Utterances that lost or doubled two words or more.
         unreported: Of these, those whose ``stats`` do not say ``complete_text: false``.
@@ -55,35 +59,58 @@ class Words:
         return Words(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-def count(model: Model, text: str, said: Stream) -> Words:
-    """What one stream, run to its end, said of its text."""
+def speak(model: Model, text: str, settings: Settings) -> tuple[list[int], SaidText]:
+    """T3 alone: its speech tokens, and what is known of what it said."""
+    source = text_source(model, text, model.voice(), settings)
+    return [token for tokens, _, _ in source.batches() for token in tokens], source.said
+
+
+def count(model: Model, text: str, tokens: Sequence[int], said: SaidText) -> Words:
+    """What was said of a text."""
     steps = script(model.tts.tokenizer, text, model.architecture.piece_chars)
     pieces = [step for step in steps if isinstance(step, Piece)]
     if model.engine == "mini":
         units = [UNITS[i] for piece in pieces for i in piece.ids]
-        found = compare(units, said.tokens)
+        found = compare(units, tokens)
         words, lost, doubled = len(found.words), len(found.lost), len(found.doubled)
     else:
         words = sum(len(piece.text.split()) for piece in pieces)
-        lost, doubled = len(said.stats.missing_text.split()), len(said.stats.repeated_text.split())
+        lost, doubled = (len(" ".join(listed).split()) for listed in (said.missing, said.repeated))
     faulty = lost + doubled >= FAULTY
-    reported = said.stats.complete_text is False or bool(said.stats.repeated_text)
+    reported = said.complete is False or bool(said.repeated)
     return Words(1, words, lost, doubled, int(faulty), int(faulty and not reported))
 
 
-def measure(model: Model, texts: Sequence[str], seeds: int, settings: Settings, hear: Hear | None) -> Words:
-    """Speak every text with every seed. With ``hear`` the audio of each text's first seed is decoded and heard."""
+def measure_said(model: Model, texts: Sequence[str], seeds: int) -> Words:
+    """What T3 says of every text with every seed. No audio is decoded, so this does not depend on the policy."""
     total = Words()
     for text in texts:
         for seed in range(seeds):
-            said = stream(model, text, settings=settings.replace(seed=seed, watermark=False))
-            samples = said.collect().samples
-            found = count(model, text, said)
-            if hear and seed == 0:
-                errors = word_errors(text, hear(samples))
-                found = replace(found, heard=errors, single=errors if errors.words == 1 else WordErrors())
-            total += found
+            total += count(model, text, *speak(model, text, Settings(seed=seed)))
     return total
+
+
+def measure_heard(model: Model, texts: Sequence[str], policy: Policy, hear: Hear) -> Words:
+    """What is heard of every text, seed 0."""
+    total, settings = Words(), Settings(policy=policy, watermark=False)
+    for text in texts:
+        total += _heard(Words(), text, hear(stream(model, text, settings=settings).collect().samples))
+    return total
+
+
+def teacher(texts: Sequence[str], hear: Hear) -> Words:
+    """What is heard of the speech that mini learnt from."""
+    from hibari import Hibari
+
+    speak, total = Hibari(threads=1), Words()
+    for text in texts:
+        total += _heard(Words(utterances=1), text, hear(speak(text, seed=0)))
+    return total
+
+
+def _heard(found: Words, text: str, heard: str) -> Words:
+    errors = word_errors(text, heard)
+    return replace(found, heard=errors, single=errors if errors.words == 1 else WordErrors())
 
 
 def table(rows: Sequence[tuple[str, Words]]) -> str:
@@ -94,12 +121,13 @@ def table(rows: Sequence[tuple[str, Words]]) -> str:
     ]
     for name, w in rows:
         share = f"{w.faulty} ({100 * w.faulty / max(w.utterances, 1):.1f} %)"
-        cells = [name, w.utterances, w.words, w.lost, w.doubled, share, w.unreported, _heard(w.heard), _heard(w.single)]
+        said = [w.words, w.lost, w.doubled, share, w.unreported] if w.words else ["-"] * 5
+        cells = [name, w.utterances, *said, _rate(w.heard), _rate(w.single)]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
-def _heard(errors: WordErrors) -> str:
+def _rate(errors: WordErrors) -> str:
     return f"{errors.errors} of {errors.words}, {errors.percent:.1f} %" if errors.words else "-"
 
 
@@ -110,27 +138,24 @@ Not reported: such utterances whose stats do not say so. Misheard: word errors o
 
 
 def rows(args: Namespace, texts: Sequence[str], hear: Hear | None) -> Iterator[tuple[str, Words]]:
-    """One row for each number format and policy."""
+    """One row for each number format and policy; before those of mini its teacher's, where it is installed."""
     for name in args.models or ["mini"]:
-        for precision in ["fp32", *args.precisions]:
+        if name == "mini" and hear and importlib.util.find_spec("hibari"):
+            yield "mini's teacher", teacher(texts, hear)
+        for precision in args.precisions or ["fp32"]:
             model = load(name, args.device, precision=precision)
+            said = measure_said(model, texts, args.seeds)
             for policy in args.policies or get_args(Policy):
-                settings = Settings(policy=policy)
-                yield f"{model.engine}, {model.precision}, {policy}", measure(model, texts, args.seeds, settings, hear)
+                heard = measure_heard(model, texts, policy, hear) if hear else Words()
+                yield f"{model.engine}, {model.precision}, {policy}", said + heard
 
 
 def main(args: Namespace) -> int:
     """Run it for the arguments of ``streamtts bench`` and print the table."""
-    path = VARIED if args.words is True else Path(args.words)
-    try:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as e:
-        raise StreamTTSError("bad_value", f"{path} cannot be read: {e.strerror}", field="words") from e
-    if not texts:
-        raise StreamTTSError("bad_value", f"{path} holds no text; give one text a line", field="words")
+    texts = read_texts(VARIED if args.words is True else Path(args.words), "words")
     hear: Hear | None = None
     if args.hear:
-        from ..mini.evaluate import Ears
+        from ..mini.ears import Ears
 
         hear = Ears().words
     found = []

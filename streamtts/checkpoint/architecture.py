@@ -124,18 +124,19 @@ def build_t3(sizes: T3Sizes) -> Any:
 
 
 def build_s3gen(sizes: S3GenSizes) -> Any:
-    """Stock ``S3Gen`` (mean flow) whose parts have these sizes."""
+    """Stock ``S3Gen`` (mean flow) whose parts have these sizes.
+
+    Its own constructor makes all parts in Turbo's size, and imports librosa for one table; so it is not called.
+    """
+    import torch
     from chatterbox.models.s3gen import S3Gen
-
-    s3gen = S3Gen(meanflow=True)
-    if sizes == S3GenSizes():
-        return s3gen
+    from chatterbox.models.s3gen.utils.mel import mel_spectrogram
     from chatterbox.models.s3gen.xvector import CAMPPlus
-    from s3tokenizer.model_v2 import AudioEncoderV2, FSQVectorQuantization
 
-    width = sizes.tokenizer_size
-    s3gen.tokenizer.encoder = AudioEncoderV2(128, width, width // 64, sizes.tokenizer_layers, 2, False)
-    s3gen.tokenizer.quantizer = FSQVectorQuantization(width, 6561)
+    s3gen = S3Gen.__new__(S3Gen)
+    torch.nn.Module.__init__(s3gen)
+    s3gen.meanflow, s3gen.mel_extractor, s3gen.resamplers, s3gen.estimator_dtype = True, mel_spectrogram, {}, "fp32"
+    s3gen.tokenizer = _build_speech_tokenizer(sizes.tokenizer_size, sizes.tokenizer_layers)
     s3gen.speaker_encoder = CAMPPlus(
         memory_efficient=False,
         init_channels=sizes.xvector_channels,
@@ -144,22 +145,44 @@ def build_s3gen(sizes: S3GenSizes) -> Any:
     )
     s3gen.flow = build_flow(sizes)
     s3gen.mel2wav = build_hift(sizes)
+    s3gen.register_buffer("trim_fade", _trim_fade(), persistent=False)
     return s3gen
+
+
+def _build_speech_tokenizer(size: int, layers: int) -> Any:
+    """Stock ``S3Tokenizer`` of this width and depth."""
+    import torch
+    from chatterbox.models.s3tokenizer import S3Tokenizer
+    from s3tokenizer.model_v2 import ModelConfig, S3TokenizerV2
+    from s3tokenizer.utils import _mel_filters  # stock code computes the same table by librosa
+
+    tokenizer = S3Tokenizer.__new__(S3Tokenizer)
+    config = ModelConfig(n_audio_state=size, n_audio_head=size // 64, n_audio_layer=layers)
+    S3TokenizerV2.__init__(tokenizer, "speech_tokenizer_v2_25hz", config)
+    tokenizer.n_fft = 400
+    tokenizer.register_buffer("_mel_filters", _mel_filters(torch.device("cpu"), config.n_mels).clone())
+    tokenizer.register_buffer("window", torch.hann_window(tokenizer.n_fft, device="cpu"))
+    return tokenizer
+
+
+def _trim_fade() -> Any:
+    """Silence and a fade-in of 20 ms each, as stock S3Gen puts them before its audio."""
+    import torch
+
+    n = SAMPLES_PER_FRAME
+    fade = torch.zeros(2 * n)
+    fade[n:] = (torch.cos(torch.linspace(torch.pi, 0, n)) + 1) / 2
+    return fade
 
 
 def restore_tables(s3gen: Any) -> None:
     """Compute the tables that stock S3Gen makes at construction; no checkpoint holds them."""
     import torch
-    from librosa.filters import mel
     from s3tokenizer.model_v2 import precompute_freqs_cis
 
-    n = SAMPLES_PER_FRAME
-    s3gen.trim_fade = torch.zeros(2 * n)
-    s3gen.trim_fade[n:] = (torch.cos(torch.linspace(torch.pi, 0, n)) + 1) / 2
+    s3gen.trim_fade = _trim_fade()
     if s3gen.tokenizer.window.is_meta:
         s3gen.tokenizer.window = torch.hann_window(s3gen.tokenizer.n_fft)
-    if s3gen.tokenizer._mel_filters.is_meta:
-        s3gen.tokenizer._mel_filters = torch.from_numpy(mel(sr=16_000, n_fft=400, n_mels=128)).float()
     s3gen.tokenizer.encoder.freqs_cis = precompute_freqs_cis(64, 1024 * 2)
     for embed in (s3gen.flow.encoder.embed, s3gen.flow.encoder.up_embed):
         embed.pos_enc.pe = None

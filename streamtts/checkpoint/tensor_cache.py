@@ -68,8 +68,10 @@ def _read(path: Path, shapes: dict[str, Shape]) -> dict[str, Tensor]:
     return tensors
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file. Other processes see the whole file or none, even if this one is killed.
+def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, with metadata in its header.
+
+    Other processes see the whole file or none, even if this one is killed.
 
     Raises:
         OSError: It cannot be written: a full disk, no permission.
@@ -83,7 +85,7 @@ def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
             left.unlink(missing_ok=True)
     part = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
     try:
-        save_file(tensors, part)
+        save_file(tensors, part, metadata)
         part.replace(path)
     except SafetensorError as e:  # what safetensors makes of a full disk
         raise OSError(str(e)) from e

@@ -63,6 +63,10 @@ class Decoder:
         settings: Schedule, policy, context, crossfade, watermark, seed.
         one_shot: Ignore the schedule and decode everything at the end in one pass: the reference for comparisons.
         costs: Measured costs of earlier utterances, for an adaptive schedule; this utterance adds its own.
+
+    Attributes:
+        tokens: So far.
+        ahead_tokens: Tokens after a chunk that a stream has by the time that the chunk is made, at least.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Decoder:
     ) -> None:
         self.tokens: list[int] = []
         self._done = 0  # tokens whose audio was yielded
+        self._model = model
         voice = voice.cut(settings.prompt_seconds)
         isolated = settings.policy == "none" and not one_shot
         mark = -(-HOLD_BACK // SAMPLES_PER_TOKEN) if settings.watermark else 0
@@ -78,6 +83,7 @@ class Decoder:
         )
         self._watermark = WatermarkStream(model.tts.watermarker) if settings.watermark else None
         self._reach = replace(self._policy.reach, mark=mark)
+        self.ahead_tokens = mark + _lookahead(model, settings)
         self._pending = torch.zeros(0)  # finished audio after the last chunk
         self._seams: list[int] = []
         self._pace = Pace(settings, self._reach, costs or Costs())
@@ -90,7 +96,7 @@ class Decoder:
     @property
     def first_tokens(self) -> int:
         """Tokens that the first chunk needs; 0 if there is only one chunk."""
-        return self._next[0] + self._reach.needs(self._next[1]) if self._next else 0
+        return self._next[0] + self._reach.needs(self._next[1], 0, self._next[0]) if self._next else 0
 
     def feed(self, tokens: Iterable[int], last: bool = False, t3_ms: float = 0.0) -> Iterator[Decoded]:
         """Add tokens and yield every chunk that they complete.
@@ -108,7 +114,7 @@ class Decoder:
         self._pace.tokens(n, t3_ms)
         while self._next is not None:
             stop, guess = self._next
-            if n < stop + self._reach.needs(guess) or (last and n == stop):
+            if n < stop + self._reach.needs(guess, self._done, stop) or (last and n == stop):
                 break
             yield self._chunk(stop, guess)
             self._next = next(self._chunks, None)
@@ -117,10 +123,15 @@ class Decoder:
 
     @torch.inference_mode()
     def _chunk(self, stop: int, guess: bool = False, last: bool = False) -> Decoded:
+        with self._model.gpt2.decoding():
+            return self._decode(stop, guess, last)
+
+    def _decode(self, stop: int, guess: bool, last: bool) -> Decoded:
         marks = [time.perf_counter()]
         try:
             to = stop if last else stop + self._reach.mark
-            audio, seams = self._policy.decode(self.tokens, to, guess, last, marks)
+            arrived = self.tokens[: stop + self._reach.needs(guess, self._done, stop)] if not last else self.tokens
+            audio, seams = self._policy.decode(arrived, to, guess, last, marks)
             if self._watermark:
                 audio = self._watermark.push(audio, last)
         except Exception as e:
@@ -138,6 +149,19 @@ class Decoder:
         decoded = Decoded(samples.numpy(), (self._done, stop), tuple(inside), stage_ms, last)
         self._done = stop
         return decoded
+
+
+def _lookahead(model: Model, settings: Settings) -> int:
+    """Tokens that S3Gen and HiFT wait for after the first chunk of a stream."""
+    if settings.policy == "none":
+        return -(-_overlap(settings) // SAMPLES_PER_TOKEN)
+    mel = CachedDecoder if settings.policy == "cached" else WindowDecoder
+    return mel.hold_back_tokens(settings) + min(settings.vocoder_lookahead_tokens, model.vocoder_lag_tokens)
+
+
+def _overlap(settings: Settings) -> int:
+    """Samples in which policy ``none`` blends a chunk into the next."""
+    return round(settings.crossfade_ms * SAMPLE_RATE / 1000)
 
 
 class _Continuous:
@@ -161,9 +185,11 @@ class _Continuous:
         self.hift = HiftStream(s3gen.mel2wav, settings.seed)
         self.reach = Reach(
             hold_back=self.mel.hold_back_tokens(settings),
+            grows_to=0 if cached else settings.grown_lookahead_tokens,
             lag=lag,
             lookahead=min(settings.vocoder_lookahead_tokens, lag),
             context=0 if cached else settings.left_context_tokens,
+            again=not cached,
         )
         self.trim_fade = s3gen.trim_fade.cpu()  # once per utterance: per chunk it would cut a 40 ms hole
         self.vocoded = self.done = 0  # samples made by the vocoder itself, samples returned
@@ -178,19 +204,24 @@ class _Continuous:
         Mel is decoded further than that, as far as HiFT looks ahead, or less far if it guesses.
         """
         mel_stop = stop if last else stop + self.reach.mel(guess)
-        mel = self.mel.decode(tokens if last else tokens[: mel_stop + self.reach.hold_back], mel_stop)
+        again = 0  # frames that only the copy hears: policy `window` renders them again, knowing more of what follows
+        if guess and isinstance(self.mel, WindowDecoder):
+            again = (mel_stop - stop) * FRAMES_PER_TOKEN
+            mel = self.mel.decode(tokens, mel_stop, again_from=stop)
+        else:
+            mel = self.mel.decode(tokens, mel_stop)
         self.model.synchronise()
         marks.append(time.perf_counter())
-        seams = [mel.start * SAMPLES_PER_FRAME] if mel.start else []
-        seams += [self.done] if len(self.guess) else []
-        audio = self._vocode(mel.mel, stop * SAMPLES_PER_TOKEN, guess, last)
+        seams = {mel.start * SAMPLES_PER_FRAME} if mel.start else set()
+        seams |= {self.done} if len(self.guess) else set()
+        audio = self._vocode(mel.mel, stop * SAMPLES_PER_TOKEN, guess, last, again)
         n = min(len(self.trim_fade), len(audio))
         audio[:n] *= self.trim_fade[:n]
         self.trim_fade = self.trim_fade[n:]
         marks.append(time.perf_counter())
         return audio, sorted(seams)
 
-    def _vocode(self, mel: torch.Tensor, stop: int, guess: bool, last: bool) -> torch.Tensor:
+    def _vocode(self, mel: torch.Tensor, stop: int, guess: bool, last: bool, again: int) -> torch.Tensor:
         """Mel (1, 80, n) -> the samples from ``done`` on: up to ``stop`` if guessed, else all that are finished."""
         begin = self.vocoded
         mel = mel if self.waiting is None else torch.cat([self.waiting, mel], dim=2)
@@ -200,7 +231,7 @@ class _Continuous:
         else:
             audio = self.hift.push(mel, last)
             self.vocoded += len(audio)
-        self.waiting = mel if guess else None
+        self.waiting = mel[:, :, : mel.shape[2] - again] if guess else None
         audio = audio[self.done - begin :]
         n = min(len(self.guess), len(audio))
         if n:
@@ -234,7 +265,7 @@ class _Isolated:
 
     def __init__(self, model: Model, voice: Voice, settings: Settings) -> None:
         self.model, self.voice, self.settings = model, voice, settings
-        self.overlap = round(settings.crossfade_ms * SAMPLE_RATE / 1000)  # samples
+        self.overlap = _overlap(settings)
         self.reach = Reach(hold_back=-(-self.overlap // SAMPLES_PER_TOKEN))
         self.index = self.start = 0
         self.tail = torch.zeros(0)

@@ -23,18 +23,23 @@ class Reach:
     """What the stages need beyond the end of a chunk, in tokens.
 
     Attributes:
-        hold_back: Tokens that S3Gen must have after those that it decodes.
+        hold_back: Tokens that S3Gen must have after those that it decodes for the first chunk.
+        grows_to: The same for a later chunk: half its own length, up to this many. A longer chunk buys the time to wait
+            for more, and the first sound does not wait.
         lag: Mel after a chunk that HiFT waits for.
         lookahead: The same if it guesses the rest of its lag.
         mark: Audio after a chunk that the watermark waits for.
         context: Tokens that S3Gen decodes again with every chunk.
+        again: Whether S3Gen renders mel that only a guess has heard again with the next chunk.
     """
 
     hold_back: int
+    grows_to: int = 0
     lag: int = 0
     lookahead: int = 0
     mark: int = 0
     context: int = 0
+    again: bool = False
 
     @property
     def guesses(self) -> bool:
@@ -45,9 +50,13 @@ class Reach:
         """Mel that must be decoded after a chunk."""
         return self.mark + (self.lookahead if guess else self.lag)
 
-    def needs(self, guess: bool) -> int:
-        """Tokens that must have arrived after a chunk."""
-        return self.mel(guess) + self.hold_back
+    def held(self, start: int, stop: int) -> int:
+        """Tokens that S3Gen must have after those that it decodes for the chunk from token ``start`` to ``stop``."""
+        return max(self.hold_back, min(self.grows_to, (stop - start) // 2)) if start else self.hold_back
+
+    def needs(self, guess: bool, start: int, stop: int) -> int:
+        """Tokens that must have arrived after the chunk from token ``start`` to ``stop``."""
+        return self.mel(guess) + self.held(start, stop)
 
 
 class Line:
@@ -259,7 +268,8 @@ class Pace:
 
     def _steady_ms(self, tokens: int) -> float:
         """Time of one chunk in a row of equal ones, without guessing."""
-        mel_ms, vocoder_ms = self.costs.mel.ms(tokens + self.reach.context), self.costs.vocoder.ms(tokens)
+        seen = self.reach.context + tokens + self.reach.held(tokens, 2 * tokens)
+        mel_ms, vocoder_ms = self.costs.mel.ms(seen), self.costs.vocoder.ms(tokens)
         return self._token_ms * tokens + mel_ms + vocoder_ms
 
     @property
@@ -279,9 +289,10 @@ class Pace:
         beyond = self.reach.lag - self.reach.lookahead if guess else 0
         after = _Progress(
             done=done,
-            arrived=max(place.arrived, done + self.reach.needs(guess)),
-            rendered=rendered,
+            arrived=max(place.arrived, done + self.reach.needs(guess, place.done, done)),
+            rendered=done + self.reach.mark if guess and self.reach.again else rendered,
             vocoded=place.vocoded if guess else rendered,
         )
-        mel = rendered - place.rendered + min(place.rendered, self.reach.context)
+        seen = rendered + self.reach.held(place.done, done)
+        mel = seen - place.rendered + min(place.rendered, self.reach.context)
         return mel, rendered + beyond - place.vocoded, after

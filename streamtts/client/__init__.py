@@ -2,7 +2,8 @@
 
 Called by users, notebooks, `streamtts say` and the server's OpenAI API. Open `connection` for one text at a time,
 `session` for text that still grows, `transport` for addresses and sockets, `blocking` for how plain code waits for
-coroutines, `frames` for what iterating does, `say` for the command, `loudspeaker` for playing.
+coroutines, `frames` for what iterating does, `say` for the command, `captions` for its captions, `loudspeaker` for
+playing.
 """
 
 from .connection import AsyncClient, AsyncSpeech, Client, Speech

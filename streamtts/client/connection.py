@@ -26,7 +26,7 @@ from ..errors import StreamTTSError
 from ..wire.addresses import SIMPLE_PATH, STREAM_PATH
 from ..wire.parsing import encode
 from ..wire.request_messages import Cancel
-from ..wire.server_messages import Cancelled, Complete, Error, Stats, parse_server_message
+from ..wire.server_messages import Cancelled, Complete, Error, Stats, Word, parse_server_message
 from .blocking import Attribute, BlockingConnection, blocking
 from .frames import AsyncFrames, Frames
 from .transport import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_URL, AsyncConnection
@@ -39,6 +39,7 @@ class AsyncSpeech(AsyncFrames):
 
     Attributes:
         stats: The server's figures, once the answer has ended.
+        words: Where each word is in the audio, once the answer has ended, if they were asked for.
         cancelled: Whether the answer ended early, by :meth:`cancel` or because the server stopped.
         heard: The frames received: how many, how much audio, and when they came.
         asked: ``time.monotonic()`` when the request was sent.
@@ -46,6 +47,7 @@ class AsyncSpeech(AsyncFrames):
 
     def __init__(self, client: AsyncClient, path: str, request: dict[str, Any]) -> None:
         self.stats: Stats | None = None
+        self.words: list[Word] | None = None
         self.cancelled = False
         self.heard = PlaybackMeter()
         self.asked: float | None = None
@@ -101,6 +103,7 @@ class AsyncSpeech(AsyncFrames):
         message = parse_server_message(frame)
         if isinstance(message, Complete | Cancelled):
             self.stats, self.cancelled, self._ended = message.stats, isinstance(message, Cancelled), True
+            self.words = message.words if isinstance(message, Complete) else None
         elif isinstance(message, Error):
             self._ended = True
             raise message.as_exception()
@@ -136,7 +139,7 @@ class AsyncClient(AsyncConnection):
         """Speak a text and receive its audio while it is made.
 
         The request is sent when the answer is first iterated. ``settings`` are those of :class:`streamtts.Settings`,
-        by name.
+        by name; with ``words=True`` the answer has ``words`` at its end.
         """
         return AsyncSpeech(self, STREAM_PATH, {"text": text, "voice": voice, **settings})
 
@@ -191,6 +194,7 @@ class Speech(Frames[AsyncSpeech]):
     """As :class:`AsyncSpeech`, for a plain ``for`` loop."""
 
     stats = Attribute[Stats | None]()
+    words = Attribute[list[Word] | None]()
     cancelled = Attribute[bool]()
     heard = Attribute[PlaybackMeter]()
     ttfa_ms = Attribute[float | None]()

@@ -24,9 +24,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from ..audio import Samples, from_pcm16
+from ..encode.g711 import from_g711
 from ..errors import StreamTTSError
 from ..wire.addresses import SESSION_PATH
-from ..wire.heard import text_heard
+from ..wire.heard import text_heard, told_words
 from ..wire.parsing import encode, well_formed
 from ..wire.server_messages import (
     Audio,
@@ -38,9 +39,10 @@ from ..wire.server_messages import (
     Ready,
     Started,
     Stats,
+    Word,
     parse_server_message,
 )
-from ..wire.session_messages import CancelContext, End, Flush, Start, Text
+from ..wire.session_messages import CancelContext, Encoding, End, Flush, Start, Text
 from .blocking import Attribute, BlockingConnection, blocking
 from .frames import AsyncFrames, Frames
 from .transport import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_URL, AsyncConnection
@@ -55,10 +57,13 @@ class AsyncTurn(AsyncFrames):
         cancelled: The server's last message after :meth:`cancel`: how many samples it sent, and their text.
         headers: The ``audio`` header of each frame received, in order.
         flushes: Number of ``flushed`` messages received.
+        sample_rate: Of the audio, Hz.
     """
 
-    def __init__(self, session: AsyncSession, context_id: str) -> None:
-        self.context_id = context_id
+    def __init__(self, session: AsyncSession, start: Start) -> None:
+        self.context_id = start.context_id
+        self.sample_rate = start.rate
+        self._codec = start.format.codec
         self.stats: Stats | None = None
         self.cancelled: Cancelled | None = None
         self.headers: list[Audio] = []
@@ -89,13 +94,19 @@ class AsyncTurn(AsyncFrames):
         if not self._over:
             await self._session._send(encode(CancelContext(context_id=self.context_id)))
 
+    @property
+    def words(self) -> list[Word]:
+        """The words received so far, in order: where each is in the text said, and in the audio."""
+        return told_words(self.headers)
+
     def text_heard(self, played: int) -> str:
         """The text heard by the time ``played`` samples were played: what a language model should remember.
 
-        Whole sentences are exact; which words of the last one were heard is an estimate from its length.
+        It ends with the last word heard whole; with ``word_times=False``, words within a sentence are an estimate.
         """
         complete = self.stats is not None and self.cancelled is None
-        return text_heard(well_formed("".join(self._texts)), self.headers, played, whole=complete)
+        text = well_formed("".join(self._texts))
+        return text_heard(text, self.headers, played, whole=complete, sample_rate=self.sample_rate)
 
     async def __anext__(self) -> Samples:
         while not (self._over and self._arrived.empty()):
@@ -109,6 +120,10 @@ class AsyncTurn(AsyncFrames):
             if arrived is not None and not self._unwanted:
                 return arrived
         raise StopAsyncIteration
+
+    def _decode(self, data: bytes) -> Samples:
+        """A binary frame as samples (n,)."""
+        return from_pcm16(data) if self._codec == "pcm_s16le" else from_g711(data, self._codec)
 
     def _finish(self, fault: StreamTTSError | None = None) -> None:
         self._over = True
@@ -144,8 +159,23 @@ class AsyncSession(AsyncConnection):
         self._turns: dict[str, AsyncTurn] = {}
         self._names = itertools.count(1)
 
-    async def start(self, *, voice: str = "default", context_id: str | None = None, **settings: Any) -> AsyncTurn:
+    async def start(
+        self,
+        *,
+        voice: str = "default",
+        context_id: str | None = None,
+        encoding: Encoding | None = None,
+        sample_rate: int | None = None,
+        **settings: Any,
+    ) -> AsyncTurn:
         """Open a turn; returns when the server has it.
+
+        Args:
+            voice: One of the server's voices.
+            context_id: The turn's name in the protocol; None: a new one.
+            encoding: Of the samples on the wire; None: ``s16le``. The turn's frames are float32 in any case.
+            sample_rate: Of the turn's audio, Hz; None: 24000, or 8000 for ``mulaw`` and ``alaw``.
+            settings: Those of :class:`streamtts.Settings`, by name.
 
         Raises:
             StreamTTSError: The server's refusal (``voice_unknown``, ``bad_value``, ``context_exists``, ``busy``), or
@@ -157,13 +187,18 @@ class AsyncSession(AsyncConnection):
         name = context_id or f"turn-{next(self._names)}"
         if name in self._turns:
             raise StreamTTSError("context_exists", f"a turn named {name!r} is open already", field="context_id")
-        turn = self._turns[name] = AsyncTurn(self, name)
+        start = Start(context_id=name, voice=voice, encoding=encoding, sample_rate=sample_rate, settings=settings)
+        turn = self._turns[name] = AsyncTurn(self, start)
         try:
-            await self._send(encode(Start(context_id=name, voice=voice, settings=settings)))
+            await self._send(encode(start))
             async with asyncio.timeout(self.answer_s):
                 await turn._started.wait()
         except TimeoutError:
             raise StreamTTSError("timeout", f"the turn did not start within {self.answer_s:g} s") from None
+        except asyncio.CancelledError:  # nobody will have the turn: it must not stay open on the server
+            with contextlib.suppress(StreamTTSError):
+                await self._send(encode(CancelContext(context_id=name)))
+            raise
         finally:
             if not turn._started.is_set():
                 self._turns.pop(name, None)
@@ -191,7 +226,7 @@ class AsyncSession(AsyncConnection):
                     header = self._note(frame)
                 elif header is not None and (turn := self._turns.get(header.context_id)) is not None:
                     turn.headers.append(header)
-                    turn._arrived.put_nowait(from_pcm16(frame))
+                    turn._arrived.put_nowait(turn._decode(frame))
         except ConnectionClosed as closed:
             lost = self._lost(closed)
         except StreamTTSError as fault:  # the server does not keep to the protocol
@@ -233,9 +268,11 @@ class Turn(Frames[AsyncTurn]):
     """As :class:`AsyncTurn`, for plain code."""
 
     context_id = Attribute[str]()
+    sample_rate = Attribute[int]()
     stats = Attribute[Stats | None]()
     cancelled = Attribute[Cancelled | None]()
     headers = Attribute[list[Audio]]()
+    words = Attribute[list[Word]]()
     flushes = Attribute[int]()
     say = blocking(AsyncTurn.say)
     flush = blocking(AsyncTurn.flush)
@@ -259,7 +296,7 @@ class Session(BlockingConnection[AsyncSession]):
     def __init__(self, url: str = DEFAULT_URL, **options: Any) -> None:
         super().__init__(AsyncSession(url, **options))
 
-    def start(self, *, voice: str = "default", context_id: str | None = None, **settings: Any) -> Turn:
-        """Open a turn; returns when the server has it. Raises as :meth:`AsyncSession.start`."""
-        opening = self._inner.start(voice=voice, context_id=context_id, **settings)
+    def start(self, **options: Any) -> Turn:
+        """As :meth:`AsyncSession.start`."""
+        opening = self._inner.start(**options)
         return Turn(self._thread.run(opening), self._thread)

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import shutil
 import sys
 import warnings
@@ -23,13 +24,14 @@ from packaging.utils import canonicalize_name
 
 from ..checkpoint.hub import REPOSITORIES
 from ..checkpoint.precision import add_precision_option
+from ..checkpoint.stock_imports import import_stock, import_torchaudio
 from ..checkpoint.tokenizer import tokenizer_of
-from ..errors import CheckpointError
+from ..errors import CheckpointError, StreamTTSError
 from ..settings import Settings
 from ..text.tags import tags_of
+from .installed import LOCK, applies, installed_version, lock_in_use, read_lock
 
-LOCK = Path(__file__).parents[2] / "requirements.lock"  # exists in a checkout, not in an installed wheel
-INSTALL = "pip install -r requirements.lock" if LOCK.exists() else "pip install --upgrade streamtts"
+INSTALL = "make setup" if LOCK.exists() else "pip install --upgrade streamtts"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLAYERS = ("aplay", "paplay", "play", "ffplay", "afplay", "pw-play")  # those of client/loudspeaker.py
 # Checkpoints that load() keeps in the Hugging Face cache: name, repository, and files it needs.
@@ -63,23 +65,23 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """All checks, in the order to print them."""
     yield _python()
-    yield from packages(LOCK)
+    yield from packages(lock_in_use())
     yield from _jupyter()
+    yield torchaudio_build()
     yield watermarker()
     yield from _devices()
     yield embedded_checkpoint()
     yield from cached_checkpoints()
+    yield from voices()
     yield _program("browser", BROWSERS, "needed by the browser tests only: apt-get install chromium chromium-driver")
     yield _program("audio player", PLAYERS, "needed to play from a terminal only: apt-get install alsa-utils")
 
 
 def _python() -> Finding:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+    if (3, 11) <= sys.version_info[:2] <= (3, 14):
         return Finding("Python", "python", "ok", found)
-    return Finding(
-        "Python", "python", "fault", found, "use Python 3.11, 3.12 or 3.13; the pinned torch has no other wheels"
-    )
+    return Finding("Python", "python", "fault", found, "use Python 3.11 to 3.14 (3.14: only with make STACK=current)")
 
 
 def packages(lock: Path) -> Iterator[Finding]:
@@ -99,30 +101,28 @@ def packages(lock: Path) -> Iterator[Finding]:
         return
     for line in lines:
         requirement = Requirement(line)
-        extras = [e for e in ("", "test", "train", "metrics") if _applies(requirement, e)]
+        extras = [e for e in ("", "notebook", "test", "train", "metrics") if applies(requirement, e)]
         if extras:
             wanted.setdefault(extras[0], []).append(requirement)
     for requirement in wanted.pop("", []):
         yield _package(requirement, pins)
     for extra, requirements in wanted.items():
-        missing = [r.name for r in requirements if _version(r.name) is None]
+        missing = [r.name for r in requirements if installed_version(r.name) is None]
         found = f"{len(requirements) - len(missing)} of {len(requirements)} installed"
         advice = f"missing: {', '.join(missing)}; {INSTALL}" if missing else ""
         yield Finding("Packages", f"[{extra}]", "note" if missing else "ok", found, advice)
     if pins:
         off = [
-            f"{name} {_version(name)} (pinned {pin})" for name, pin in pins.items() if _version(name) not in (None, pin)
+            f"{name} {installed_version(name)} (pinned {pin})"
+            for name, pin in pins.items()
+            if installed_version(name) not in (None, pin)
         ]
         found = ", ".join(off) if off else f"{len(pins)} pins, no other version installed"
         yield Finding("Packages", lock.name, "note" if off else "ok", found, INSTALL if off else "")
 
 
-def _applies(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-
-
 def _package(requirement: Requirement, pins: dict[str, str]) -> Finding:
-    version = _version(requirement.name)
+    version = installed_version(requirement.name)
     if version is None:
         return Finding("Packages", requirement.name, "fault", "not installed", INSTALL)
     if not requirement.specifier.contains(version, prereleases=True):
@@ -132,24 +132,6 @@ def _package(requirement: Requirement, pins: dict[str, str]) -> Finding:
     if version != pin:
         return Finding("Packages", requirement.name, "note", f"{version}, tested with {pin}", INSTALL)
     return Finding("Packages", requirement.name, "ok", version)
-
-
-def read_lock(path: Path) -> dict[str, str]:
-    """Versions that a lock file pins for this Python and system, by normalised name."""
-    pins: dict[str, str] = {}
-    for line in path.read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            requirement = Requirement(line)
-            if _applies(requirement, ""):
-                pins[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
-    return pins
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _jupyter() -> Iterator[Finding]:
@@ -163,17 +145,28 @@ def _jupyter() -> Iterator[Finding]:
             yield Finding("JupyterLab", name, "fault", f"no extension in {folder}", advice)
 
 
+def torchaudio_build() -> Finding:
+    """Whether torchaudio is of the same build as PyTorch: otherwise no stock class can be imported."""
+    try:
+        import_torchaudio()
+    except StreamTTSError as fault:
+        found, _, advice = fault.message.partition("; ")
+        return Finding("Model", "torchaudio", "fault", found, advice)
+    return Finding("Model", "torchaudio", "ok", f"{installed_version('torchaudio')}, loads beside PyTorch")
+
+
 def watermarker() -> Finding:
     """Whether the stock loader's watermarker can be used: perth makes it ``None`` when an import fails."""
     if importlib.util.find_spec("perth") is None:
         return Finding("Model", "watermarker", "fault", "resemble-perth is not installed", INSTALL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import perth
-    if perth.PerthImplicitWatermarker is not None:
-        return Finding("Model", "watermarker", "ok", "perth's class loads")
-    found = f"perth.PerthImplicitWatermarker is None (setuptools {_version('setuptools')})"
-    return Finding("Model", "watermarker", "fault", found, "perth needs pkg_resources: pip install 'setuptools<81'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_stock()
+    except StreamTTSError as fault:
+        found = "perth.PerthImplicitWatermarker is None" if fault.code == "watermarker_missing" else "needs torchaudio"
+        return Finding("Model", "watermarker", "fault", found, fault.message)
+    return Finding("Model", "watermarker", "ok", "perth's class loads")
 
 
 def _devices() -> Iterator[Finding]:
@@ -195,8 +188,6 @@ def _devices() -> Iterator[Finding]:
 
 def embedded_checkpoint() -> Finding:
     """Whether mini loads."""
-    from ..errors import StreamTTSError
-
     try:
         from ..loader import load
 
@@ -204,8 +195,10 @@ def embedded_checkpoint() -> Finding:
             model = load()
         found = f"loads; voices: {', '.join(model.voices)}; sound tags: {_listed(tags_of(model.tts.tokenizer))}"
         return Finding("Checkpoints", "mini", "ok", found)
-    except StreamTTSError as error:
+    except CheckpointError as error:
         return Finding("Checkpoints", "mini", "fault", str(error), "reinstall streamtts: the checkpoint comes with it")
+    except StreamTTSError as error:
+        return Finding("Checkpoints", "mini", "fault", str(error), INSTALL)
     except ImportError as error:
         return Finding("Checkpoints", "mini", "fault", f"cannot be loaded: {error}", INSTALL)
 
@@ -241,6 +234,30 @@ def _listed(tags: Sequence[str]) -> str:
     return " ".join(tags) or "none"
 
 
+def voices() -> Iterator[Finding]:
+    """The folder of clips: how good each is, and which files are no voices."""
+    if any(importlib.util.find_spec(module) is None for module in ("av", "silero_vad", "torch")):
+        return  # already reported among the packages
+    from ..voice.clips import clip_report
+    from ..voice.folder import VoiceFolder, voices_folder
+
+    folder = VoiceFolder(voices_folder())
+    clips = folder.clips()
+    advice = "" if clips else "streamtts voices add FILE makes a voice of a recording"
+    yield Finding("Voices", "folder", "ok", f"{folder.path}, {len(clips)} clips", advice)
+    for name, clip in clips.items():
+        try:
+            report = clip_report(clip)
+        except StreamTTSError as fault:
+            yield Finding("Voices", name, "note", fault.message, f"streamtts voices remove {shlex.quote(name)}")
+            continue
+        if report is not None:
+            found = f"{report.seconds:.1f} s, {report.quality} ({report.score} of 100)"
+            yield Finding("Voices", name, "ok" if report.score >= 50 else "note", found, " ".join(report.faults))
+    for file, why in folder.left_out().items():
+        yield Finding("Voices", file, "note", "is no voice", why)
+
+
 def _program(name: str, commands: Sequence[str], advice: str) -> Finding:
     paths = [path for path in map(shutil.which, commands) if path]
     if paths:
@@ -269,9 +286,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="instead, speak with a checkpoint and check it: mini, turbo, nano, a folder",
     )
-    parser.add_argument("--device", default="auto", help="with --model: cpu, cuda or mps")
+    parser.add_argument("--device", default="auto", help="with --model or --gpu: cpu, cuda or mps")
     parser.add_argument("--max-tokens", type=int, default=1000, metavar="N", help="with --model: stop after N tokens")
-    parser.add_argument("--out", metavar="FILE", help="with --model: write the speech as a WAV file")
+    parser.add_argument("--out", metavar="PATH", help="with --model: a WAV file to write; with --gpu: the folder")
+    parser.add_argument("--words-plot", metavar="FILE", help="with --model: draw where T3 places the words, as PNG")
+    parser.add_argument("--gpu", action="store_true", help="instead, try the GPU out: report, page and plot in --out")
+    parser.add_argument("--size", choices=("turbo", "nano", "small"), default="turbo", help="with --gpu: of the model")
+    parser.add_argument("--seconds", type=float, default=300, metavar="S", help="with --gpu: begin nothing after S")
     add_precision_option(parser)
     parser.add_argument(
         "--compare-precision",
@@ -279,6 +300,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="with --model: load it a second time, in another number format, and compare",
     )
     options = parser.parse_args(arguments)
+    if options.gpu:
+        from .gpu_check import check
+
+        return check(Path(options.out or "gpu-check"), options.device, options.seconds, options.size)
     if options.model:
         from .model_trial import try_out
 
@@ -289,6 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Settings(max_tokens=options.max_tokens),
             precision=options.precision,
             compare_precision=options.compare_precision,
+            words_plot=options.words_plot,
         )
     findings: list[Finding] = []
     for finding in examine():

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..audio import write_wav
+from ..audio import Samples, write_wav
 from ..checkpoint.precision import Precision, formats
 from ..generator import AudioChunk, Utterance, stream, synthesize
 from ..loader import Model, describe, load
 from ..seams import Verdict, analyse
 from ..seams.continuity import tiles
+from ..server.warm_model import SEVERAL, batching_model, why_one_place
 from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
 from ..t3.step import START
 from .piece_length import longest_piece
 from .precision_error import compare, forced_logits, say, summary
+from .word_places import figure, heard_apart, word_places
 
 TEXT = "The meeting is on Monday at three o'clock, and lunch is at half past twelve."
+MARK_FOUND = 0.5  # confidence of the watermark's detector; it rounds to a mark from here on
 MAX_LOGIT_ERROR = 1e-3  # of float32: a larger difference does not come from the order of additions
 
 
@@ -35,6 +39,7 @@ def try_out(
     *,
     precision: Precision = "auto",
     compare_precision: bool = False,
+    words_plot: str | None = None,
 ) -> int:
     """Load a checkpoint, speak a sentence, compare, and print the results.
 
@@ -45,6 +50,7 @@ def try_out(
         settings: Of the stream.
         precision: As for :func:`streamtts.load`.
         compare_precision: Load the checkpoint a second time, to measure what the number format changes.
+        words_plot: PNG file to draw T3's attention and the words' places to.
 
     Returns:
         0 when no fault was found, else 1.
@@ -67,15 +73,24 @@ def try_out(
     underrun = warm.stats.max_underrun_ms
     late = "not measured, since there is a single chunk" if underrun is None else f"{underrun:.0f} ms in all"
     _line("underruns", f"{late}, of a player that starts with the first chunk")
+    places = word_places(model, TEXT, settings)
+    heard = heard_apart(places)
+    _line("word times", places.summary() + (f"; {heard}" if heard else ""))
     held = longest_piece(model)
     known = "not known: no attention head of T3 follows the text" if held is None else f"up to {held} characters"
     _line("whole texts", f"{known}; longer texts than {model.architecture.piece_chars} characters are split")
     faults = [fault for fault in _faults(model, chunks, warm, settings) if fault]
+    _say_places(model, checkpoint, settings)
     if compare_precision:
         _say_difference(model, checkpoint, settings)
     if out:
         write_wav(out, warm.samples)
         _line("written", out)
+    if words_plot:
+        from ..seams.plots import to_png
+
+        Path(words_plot).write_bytes(to_png(figure(places)))
+        _line("written", words_plot)
     for fault in faults:
         _line("FAULT", fault)
     return 1 if faults else 0
@@ -83,6 +98,14 @@ def try_out(
 
 def _line(name: str, value: str) -> None:
     print(f"{name:<12} {value}", flush=True)
+
+
+def _say_places(model: Model, checkpoint: str, settings: Settings) -> None:
+    """How many texts a server speaks at once with these settings if it is told no number."""
+    if why := why_one_place(model, settings):
+        _line("places", f"1: {why}")
+    else:
+        _line("places", f"{batching_model(checkpoint, model.device, settings).gpt2.max_batch_size}: {SEVERAL}")
 
 
 def _say_difference(model: Model, checkpoint: str, settings: Settings) -> None:
@@ -111,15 +134,24 @@ def _faults(model: Model, chunks: list[AudioChunk], spoken: Utterance, settings:
         yield f"T3's logits differ by {apart:.1e} from those of the stock modules; {MAX_LOGIT_ERROR:.0e} is allowed"
     whole = synthesize(model, tokens=tokens, settings=settings)
     report = analyse(spoken.samples, spoken.seams, reference=whole.samples)
-    _line("seams", report.reason)
+    _line("seams", report.sentence)
     if report.verdict is Verdict.AUDIBLE:
-        yield f"seams can be heard: {report.reason}"
-    step, null, mel = report.worst("step_ratio"), report.null_test_db, report.log_mel_db
-    _line("", f"largest step at a seam: {_or_not(step)} x the median step around it")
+        yield f"seams can be heard: {report.sentence}"
+    null, mel = report.null_test_db, report.log_mel_db
     _line("one-shot", f"log-mel distance of the stream {_or_not(mel)} dB, null test {_or_not(null)} dB")
     if settings.watermark:
-        found = float(model.tts.watermarker.get_watermark(spoken.samples, sample_rate=SAMPLE_RATE).mean())
-        _line("watermark", f"{found:.0%} of its bits detected")
+        yield from _watermark_fault(model, spoken.samples)
+
+
+def _watermark_fault(model: Model, samples: Samples) -> Iterator[str]:
+    """The detector has one confidence for all of the audio, 0 to 1, and none of digital silence (not a number)."""
+    found = float(model.tts.watermarker.get_watermark(samples, sample_rate=SAMPLE_RATE, round=False).mean())
+    if not samples.any() or not np.isfinite(found):
+        _line("watermark", "nothing to judge: the audio is digital silence")
+        return
+    _line("watermark", f"the detector's confidence is {found:.2f} (0 to 1; found from {MARK_FOUND})")
+    if found < MARK_FOUND:
+        yield f"the watermark is not found: the detector's confidence is {found:.2f}"
 
 
 def _or_not(value: float | None) -> str:

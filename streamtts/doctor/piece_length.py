@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from ..loader import Model
 from ..settings import Settings
+from ..t3.sampling import RandomStream
 from ..t3.speak_piece import SaidText, say_piece
 from ..text.script import Piece, text_ids
 
@@ -30,7 +29,7 @@ def longest_piece(model: Model) -> int | None:
     for length in LENGTHS:
         text = PROSE[:length].rsplit(" ", 1)[0].rstrip(",") + "."
         for said in _spoken(model, text):
-            if not said.known:
+            if said.unknown:
                 return None
             if said.missing or said.repeated or said.retries:
                 return held
@@ -41,8 +40,8 @@ def longest_piece(model: Model) -> int | None:
 def _spoken(model: Model, text: str) -> Iterator[SaidText]:
     piece = Piece(text, (), text_ids(model.tts.tokenizer, text))
     for seed in range(SEEDS):
-        said, generator = SaidText(), torch.Generator().manual_seed(seed)
-        for _ in say_piece(model, piece, model.voice(), Settings(), generator, said):
+        said, random = SaidText(), RandomStream(seed)
+        for _ in say_piece(model, piece, model.voice(), Settings(), random, said):
             if said.retries:
                 break
         yield said

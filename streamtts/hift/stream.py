@@ -111,7 +111,8 @@ class HiftStream(Forkable):
 
 def lag_samples(hift: Any) -> int:
     """How many samples HiFT holds back until later mel frames arrive: its reach to the right, measured on zeros."""
-    frames = 64
-    weight = hift.conv_pre.weight
-    samples = HiftStream(hift, seed=0).push(weight.new_zeros(1, hift.conv_pre.in_channels, frames))
+    weight, frames, samples = hift.conv_pre.weight, 0, torch.zeros(0)
+    while not len(samples):  # few frames first: this is a part of loading
+        frames += 32
+        samples = HiftStream(hift, seed=0).push(weight.new_zeros(1, hift.conv_pre.in_channels, frames))
     return frames * SAMPLES_PER_FRAME - len(samples)

@@ -1,6 +1,6 @@
 """Does a voice stay the same over a minute, and does a reference clip pick its voice?
 
-Pitch is the median of YIN over voiced frames (`streamtts.seams.measures.f0_track`), loudness BS.1770 by pyloudnorm.
+Pitch is the median of YIN over voiced frames (`streamtts.audio.f0_track`), loudness BS.1770 by pyloudnorm.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def constancy(samples: NDArray[Any]) -> Constancy:
     """
     import pyloudnorm
 
-    from ..seams.measures import f0_track
+    from ..audio import f0_track
 
     n = round(WINDOW_S * SAMPLE_RATE)
     windows = [np.asarray(samples[at : at + n], np.float64) for at in range(0, len(samples) - n + 1, n)]

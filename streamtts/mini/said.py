@@ -13,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import groupby
+from itertools import groupby, pairwise
 
-from .phones import CODES, DETAILS, PAUSES, SILENCE, SOUNDS, SPECIAL_UNITS, phone_of
+import numpy as np
+from numpy.typing import NDArray
+
+from .phones import CODES, DETAILS, PAUSES, SAMPLES_PER_TOKEN, SILENCE, SOUNDS, SPECIAL_UNITS, phone_of
 
 SAID_SHARE = 0.5  # of a word's phones; with fewer it is lost
 
@@ -113,6 +116,36 @@ def compare(units: Sequence[str], codes: Iterable[int]) -> Said:
         phones=len(given),
         phone_errors=errors,
     )
+
+
+def unit_starts(units: Sequence[str], codes: Sequence[int]) -> NDArray[np.float64]:
+    """Sample at which each text unit begins in the speech, (units,), to a third of a code; NaN where it is not found.
+
+    The teacher's durations are in its codes: a phone's first code tells where inside it the phone begins.
+
+    Args:
+        units: As for `compare`.
+        codes: As for `compare`, all of them.
+    """
+    given: list[tuple[int, int]] = []  # phone, unit
+    before: int | None = None
+    for place, unit in enumerate(units):
+        phone = None if unit in PAUSES or unit in SPECIAL_UNITS else phone_of(unit)
+        if phone is not None and phone != before:
+            given.append((phone, place))
+        before = phone
+    said: list[tuple[int, int]] = []  # phone, first code
+    spoken = [code % SOUNDS // DETAILS if 0 <= code < CODES else SILENCE for code in codes]
+    for place, (last, phone) in enumerate(pairwise([SILENCE, *spoken])):
+        if phone not in (last, SILENCE):
+            said.append((phone, place))
+    starts = np.full(len(units), np.nan)
+    matcher = SequenceMatcher(None, [phone for phone, _ in given], [phone for phone, _ in said], autojunk=False)
+    for a, b, size in matcher.get_matching_blocks():
+        for (_, unit_place), (_, code_place) in zip(given[a : a + size], said[b : b + size], strict=True):
+            timing = codes[code_place] % DETAILS % 3 - 1
+            starts[unit_place] = (code_place + timing / 3) * SAMPLES_PER_TOKEN
+    return starts
 
 
 def _count_again(more: list[int], given: list[int], owner: list[int], a: int, b: int, again: list[int]) -> bool:

@@ -1,7 +1,8 @@
 """Words that T3 loses or doubles on a list of texts: `python -m streamtts.mini.saying`.
 
-Speech codes are made as a stream makes them, piece by piece, and laid beside the text (`said`). Nothing is decoded, so
-a text takes a second; with ``--ears`` it is decoded too and Whisper's word errors are counted (`evaluate.Ears`).
+This judges weights: T3 alone, without the guard that ends it where it jumps, piece by piece, by its phones, too. What
+the stream loses and what is heard of it, `streamtts bench --words` counts. Both lay speech codes beside the text with
+`said`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 import torch
 
-from ..text.word_errors import WordErrors, word_errors
 from .phones import UNITS
 from .said import Said, compare
 from .texts import VARIED
@@ -91,6 +91,7 @@ def total(results: Iterable[Result]) -> Total:
 def results(model: Any, texts: Iterable[str], seeds: int = 1, voice: str | None = None) -> Iterator[Result]:
     """Each text with each seed, in a voice of a model that `streamtts.load` has loaded."""
     from ..settings import Settings
+    from ..t3.sampling import RandomStream
     from ..t3.step import speech_tokens
     from ..text.script import Piece, script
 
@@ -98,27 +99,11 @@ def results(model: Any, texts: Iterable[str], seeds: int = 1, voice: str | None 
     for text in texts:
         pieces = [step.ids for step in script(model.tts.tokenizer, text) if isinstance(step, Piece)]
         for seed in range(seeds):
-            random, said = torch.Generator().manual_seed(seed), []
+            random, said = RandomStream(seed), []
             for ids in pieces:
-                codes = speech_tokens(
-                    model.gpt2, torch.tensor([ids]), chosen, model.architecture, Settings(), generator=random
-                )
+                codes = speech_tokens(model.gpt2, torch.tensor([ids]), chosen, model.architecture, Settings(), random)
                 said.append(compare([UNITS[i] for i in ids], codes))
             yield Result(text, seed, tuple(said))
-
-
-def misheard(model: Any, texts: Iterable[str], voice: str | None = None) -> WordErrors:
-    """Whisper's word errors on the decoded speech, seed 0."""
-    from ..generator import stream
-    from ..settings import Settings
-    from .evaluate import Ears
-
-    ears, errors = Ears(), WordErrors()
-    chosen = {} if voice is None else {"voice": voice}
-    for text in texts:
-        samples = stream(model, text, settings=Settings(seed=0), **chosen).collect().samples
-        errors += word_errors(text, ears.words(samples))
-    return errors
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -130,9 +115,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--texts", type=Path, default=VARIED, help="one a line (default: varied.txt)")
     parser.add_argument("--seeds", type=int, default=1, help="how often each is said")
     parser.add_argument("--voice", help="of the folder voices/ (default: the built-in one)")
-    parser.add_argument("--ears", action="store_true", help="also decode them and count the words misheard")
     args = parser.parse_args(argv)
-    from ..voice.clips import voices_folder
+    from ..voice.folder import voices_folder
 
     model = load(args.model, voices=voices_folder())
     texts = [line for line in args.texts.read_text(encoding="utf-8").splitlines() if line]
@@ -142,9 +126,6 @@ def main(argv: list[str] | None = None) -> None:
         if result.lost or result.doubled:
             print(f"{result.text}\n    seed {result.seed}: lost {result.lost}, doubled {result.doubled}")
     print(total(found))
-    if args.ears:
-        errors = misheard(model, texts, args.voice)
-        print(f"misheard: {errors.errors} of {errors.words} words, {errors.percent:.1f} %")
 
 
 if __name__ == "__main__":

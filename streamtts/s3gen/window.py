@@ -39,13 +39,14 @@ class WindowDecoder:
         """Tokens after a chunk that must have arrived before it can be decoded."""
         return settings.window_lookahead_tokens
 
-    def decode(self, tokens: list[int], stop: int) -> MelChunk:
+    def decode(self, tokens: list[int], stop: int, again_from: int | None = None) -> MelChunk:
         """Render the frames of tokens ``self.done`` to ``stop``.
 
         Args:
             tokens: All tokens of the utterance up to the end of this chunk's lookahead; those before the left context
                 are not used.
             stop: Where the chunk ends; ``len(tokens)`` for the last one.
+            again_from: The next pass renders the frames from this token on again, knowing more of what follows.
         """
         first = max(0, self.done - self.settings.left_context_tokens)
         start, ratio = self.done, FRAMES_PER_TOKEN
@@ -53,9 +54,9 @@ class WindowDecoder:
         mel = decode_tokens(self.s3gen, self.voice, tokens[first:], noise, self.settings.flow_steps)
         fresh = mel[:, :, (start - first) * ratio :]
         blended = blend(self.tail, fresh[:, :, : (stop - start) * ratio], self.settings)
-        self.tail = fresh[:, :, (stop - start) * ratio :]
-        self.done = stop
-        self.noise.forget((stop - self.settings.left_context_tokens) * ratio)
+        self.done = stop if again_from is None else again_from
+        self.tail = torch.cat([blended, fresh[:, :, blended.shape[2] :]], dim=2)[:, :, (self.done - start) * ratio :]
+        self.noise.forget((self.done - self.settings.left_context_tokens) * ratio)
         return MelChunk(blended, start * ratio)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..settings import SAMPLE_RATE, SAMPLES_PER_FRAME
-from .measures import RMS_FLOOR, Floats, Points, half_window, largest, levels, mono, windows
+from .measures import RMS_FLOOR, Floats, Points, half_window, mono, windows
 
 NULL_FLOOR_DB = -200.0  # the null test of equal arrays, instead of minus infinity (which JSON cannot carry)
 N_MELS = 80  # as S3Gen's mel: 80 bands up to 8 kHz, one frame per 20 ms
@@ -142,11 +142,3 @@ def _fine_spectra(x: Floats, hop: int) -> Floats:
     power = np.abs(np.fft.rfft(frames)) ** 2  # (frames, bins)
     edges = np.unique(np.geomspace(4, power.shape[1] - 1, 19).astype(np.int64))
     return np.asarray(10 * np.log10(np.add.reduceat(power, edges, axis=1)[:, :-1] + 1e-12).T)
-
-
-def level_error_db(x: Floats, reference: Floats, points: Points, sample_rate: int = SAMPLE_RATE) -> Floats:
-    """Largest difference in level to the reference within 40 ms of a point, in windows of 5 ms. dB, 0 and up."""
-    ms = sample_rate / 1000
-    centres = points[:, None] + (np.arange(-40, 41, 2.5) * ms).astype(np.int64)
-    length = int(5 * ms)
-    return largest(np.abs(levels(x, centres, length) - levels(reference, centres, length)))

@@ -1,4 +1,4 @@
-"""Measures of audio at given samples: steps, clicks, dips, loudness, pitch. Those against a reference: `distance`.
+"""Measures of audio alone, at given samples: clicks, dips, level, pitch. Those against one-shot: `jumps`, `distance`.
 
 Pure functions of arrays. Audio is mono, shape ``(samples,)``, nominally in [-1, 1]; points are absolute sample
 positions, and a seam at ``p`` means that ``samples[p]`` is the first sample of the new decoder pass. A value that
@@ -17,13 +17,10 @@ from ..settings import SAMPLE_RATE
 Floats = npt.NDArray[np.float64]
 Points = npt.NDArray[np.int64]
 
-WINDOW_MS = 50.0  # "local" for steps, jumps and the null test: this much audio, centred on the point
-STEP_FLOOR = 1e-4  # -80 dBFS: a median step below this is silence, where any step would look infinitely large
-RMS_FLOOR = 1e-3  # -60 dBFS, for the same reason
+WINDOW_MS = 50.0  # "local" for the null test: this much audio, centred on the point
+STEP_FLOOR = 1e-4  # -80 dBFS: a median residual below this is silence, where any click would look infinitely large
+RMS_FLOOR = 1e-3  # -60 dBFS: quieter audio is silence
 LEVEL_FLOOR_DB = -60.0  # dBFS: quieter audio counts as this loud when levels are compared
-F0_RANGE_HZ = (70.0, 400.0)  # speaking voices
-F0_FRAME = 1024  # 43 ms at 24 kHz: three periods of the lowest voice
-VOICED_CORRELATION = 0.8  # a frame counts as voiced when one period later it looks this much the same
 
 
 def mono(samples: npt.ArrayLike) -> Floats:
@@ -51,47 +48,6 @@ def windows(x: Floats, points: Points, before: int, after: int) -> Floats:
 def half_window(sample_rate: int) -> int:
     """Half of `WINDOW_MS` in samples."""
     return int(WINDOW_MS / 2000 * sample_rate)
-
-
-def step_ratio(x: Floats, points: Points, sample_rate: int = SAMPLE_RATE, *, reach: int = 0) -> Floats:
-    """Step at a join over the usual step near it: ``|x[p] - x[p-1]| / median |x[j] - x[j-1]|`` within 50 ms.
-
-    No unit, 0 and up; 0.5-3 in running speech, 9-45 at the joins of a vocoder restarted per chunk. The join's own
-    step is left out of the median. nan at the first sample and in audio shorter than 10 ms. With `reach`, the largest
-    step within that many samples counts.
-    """
-    steps = np.abs(np.diff(x, prepend=np.nan))  # steps[p] = |x[p] - x[p-1]|
-    half = half_window(sample_rate)
-    near = windows(steps, points, half, half)
-    near[:, half] = np.nan
-    usable = np.isfinite(near).sum(axis=1) >= sample_rate // 100
-    ratio = np.full(len(points), np.nan)
-    if usable.any():
-        step = largest(windows(steps, points, reach, reach + 1))
-        ratio[usable] = step[usable] / np.maximum(np.nanmedian(near[usable], axis=1), STEP_FLOOR)
-    return ratio
-
-
-def _at(values: Floats, points: Points) -> Floats:
-    return windows(values, points, 0, 1)[:, 0]
-
-
-def jump_over_rms(x: Floats, points: Points, sample_rate: int = SAMPLE_RATE, *, reach: int = 0) -> Floats:
-    """Step at a join over the level near it: ``|x[p] - x[p-1]| / rms`` within 50 ms.
-
-    No unit, 0 and up. At joins of a codec decoded in chunks others report 0.56-1.81 where a click was heard and
-    0.03-0.21 after the repair (0xShug0/audio.cpp#436). It depends on the sound: hiss reaches 1 by itself, so compare
-    with other points. With `reach`, the largest step within that many samples counts.
-    """
-    half = half_window(sample_rate)
-    near = windows(x, points, half, half)
-    usable = np.isfinite(near).sum(axis=1) >= sample_rate // 100
-    jump = np.full(len(points), np.nan)
-    if usable.any():
-        rms = np.sqrt(np.nanmean(near[usable] ** 2, axis=1))
-        step = largest(windows(np.abs(np.diff(x, prepend=np.nan)), points, reach, reach + 1))
-        jump[usable] = step[usable] / np.maximum(rms, RMS_FLOOR)
-    return jump
 
 
 def click_track(x: Floats, sample_rate: int = SAMPLE_RATE) -> Floats:
@@ -132,10 +88,10 @@ def _running_median(values: Floats, hop: int) -> Floats:
     return np.interp(np.arange(len(values)), centres, medians)
 
 
-def click(track: Floats, points: Points, sample_rate: int = SAMPLE_RATE) -> Floats:
-    """The largest value of a `click_track` within 2 ms of each point."""
-    near = windows(track, points, int(0.002 * sample_rate), int(0.002 * sample_rate) + 1)
-    return largest(near)
+def click(track: Floats, points: Points, sample_rate: int = SAMPLE_RATE, *, reach_ms: float = 2.0) -> Floats:
+    """The largest value of a `click_track` within some milliseconds of each point."""
+    reach = int(reach_ms * sample_rate / 1000)
+    return largest(windows(track, points, reach, reach + 1))
 
 
 def largest(rows: Floats) -> Floats:
@@ -172,73 +128,3 @@ def dip_db(x: Floats, points: Points, sample_rate: int = SAMPLE_RATE) -> Floats:
     right = levels(x, points + int(70 * ms), int(40 * ms))
     quietest = np.min(levels(x, inner, int(5 * ms)), axis=1)  # nan if any is: near an end it is not measured
     return np.asarray(np.maximum(np.minimum(left, right) - quietest, 0.0), dtype=np.float64)
-
-
-LOUDNESS_BLOCK_MS = 400  # BS.1770's momentary block: shorter pieces have no loudness by that standard
-LOUDNESS_HOP_MS = 10
-LOUDNESS_GATE_LUFS = -70.0  # BS.1770's absolute gate
-
-
-def loudness_track(x: Floats, sample_rate: int = SAMPLE_RATE) -> Floats:
-    """Momentary loudness (ITU-R BS.1770 by pyloudnorm) of every 400 ms block, one per 10 ms, by the block's first
-    sample.
-
-    LUFS; nan under the standard's gate of -70 LUFS. Empty for audio shorter than one block.
-    """
-    import pyloudnorm
-
-    block = LOUDNESS_BLOCK_MS * sample_rate // 1000
-    if len(x) < block:
-        return np.empty(0)
-    meter = pyloudnorm.Meter(sample_rate, overlap=1 - LOUDNESS_HOP_MS / LOUDNESS_BLOCK_MS)
-    meter.integrated_loudness(x)
-    track = np.asarray(meter.blockwise_loudness, dtype=np.float64)
-    return np.where(track >= LOUDNESS_GATE_LUFS, track, np.nan)
-
-
-def loudness_jump_lu(track: Floats, points: Points, sample_rate: int = SAMPLE_RATE) -> Floats:
-    """Loudness of the 400 ms after a point minus that of the 400 ms before it, from a `loudness_track`. LU, signed.
-
-    The block length is the standard's, so with chunks under 400 ms a block holds other seams too, and a step between
-    two short chunks shows only in part. nan within 400 ms of either end and next to silence. Words alone make it
-    swing by several LU, so the 2-4 LU by which chunks decoded apart drift show against the reference
-    rather than against other points.
-    """
-    hop = LOUDNESS_HOP_MS * sample_rate // 1000
-    after = np.rint(points / hop).astype(np.int64)
-    return _at(track, after) - _at(track, after - LOUDNESS_BLOCK_MS // LOUDNESS_HOP_MS)
-
-
-def f0_track(x: Floats, sample_rate: int = SAMPLE_RATE) -> Floats:
-    """Fundamental frequency (YIN by librosa) every 5 ms, frame k centred on sample k * 5 ms. Hz; nan where unvoiced.
-
-    Frames of 43 ms, 70-400 Hz. A frame is voiced when its normalised autocorrelation at the period found is at least
-    0.8 and it is louder than -50 dBFS. A. de Cheveigné and H. Kawahara, YIN, JASA 111 (2002).
-    """
-    import librosa
-
-    hop = sample_rate // 200
-    if len(x) < 2 * F0_FRAME:
-        return np.empty(0)
-    low, high = F0_RANGE_HZ
-    f0 = librosa.yin(x, fmin=low, fmax=high, sr=sample_rate, frame_length=F0_FRAME, hop_length=hop)
-    frames = librosa.util.frame(np.pad(x, F0_FRAME // 2), frame_length=F0_FRAME, hop_length=hop).T  # (frames, F0_FRAME)
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    lags = np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * F0_FRAME)) ** 2)
-    period = np.clip(np.rint(sample_rate / f0).astype(np.int64), 1, F0_FRAME - 1)[: len(frames)]
-    energy = lags[:, 0]
-    alike = lags[np.arange(len(frames)), period] * F0_FRAME / (F0_FRAME - period) / np.maximum(energy, 1e-12)
-    voiced = (alike >= VOICED_CORRELATION) & (energy / F0_FRAME > 1e-5)
-    return np.where(voiced, f0[: len(frames)], np.nan)
-
-
-def f0_jump_cents(track: Floats, points: Points, sample_rate: int = SAMPLE_RATE) -> Floats:
-    """Pitch just after a point against pitch just before it, from an `f0_track`. Cents (1200 to the octave), signed.
-
-    The two frames lie wholly before and wholly after the point, so their centres are 43 ms apart; a voice glides by
-    up to some 150 cents in that time. nan unless both are voiced.
-    """
-    hop = sample_rate // 200
-    before = np.floor((points - F0_FRAME / 2) / hop).astype(np.int64)
-    after = np.ceil((points + F0_FRAME / 2) / hop).astype(np.int64)
-    return np.asarray(1200 * np.log2(_at(track, after) / _at(track, before)), dtype=np.float64)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..chunks.pace import Reach
 from ..chunks.schedule import chunk_stops
 from ..settings import SAMPLES_PER_TOKEN, Settings
 from .continuity import playback
@@ -99,15 +100,18 @@ class Costs:
     hift_token_ms: float  # each token heard
 
 
-def hold_back(settings: Settings, start: int, lag_tokens: int) -> int:
-    """Tokens after the chunk that begins at `start` for which policy ``window`` waits; fewer after the first chunk."""
-    lag = lag_tokens if start else min(settings.vocoder_lookahead_tokens, lag_tokens)
-    return settings.window_lookahead_tokens + lag
+def hold_back(settings: Settings, start: int, stop: int, lag_tokens: int) -> int:
+    """Tokens after the chunk `start` to `stop` for which policy ``window`` waits; fewer after the first chunk."""
+    lookahead = min(settings.vocoder_lookahead_tokens, lag_tokens)
+    reach = Reach(settings.window_lookahead_tokens, settings.grown_lookahead_tokens, lag_tokens, lookahead)
+    return reach.needs(start == 0, start, stop)
 
 
 def rendered_tokens(settings: Settings, start: int, stop: int, total: int, lag_tokens: int) -> int:
     """Tokens that policy ``window`` decodes for the chunk `start` to `stop` of an utterance of `total`."""
-    return min(stop + hold_back(settings, start, lag_tokens), total) - max(0, start - settings.left_context_tokens)
+    return min(stop + hold_back(settings, start, stop, lag_tokens), total) - max(
+        0, start - settings.left_context_tokens
+    )
 
 
 def fit_costs(chunks: Sequence[TimedChunk], settings: Settings, lag_tokens: int) -> Costs:
@@ -157,7 +161,7 @@ def simulate(costs: Costs, settings: Settings, total: int, *, lag_tokens: int) -
     times: list[tuple[float, int]] = []
     known, t3_at, free_at = 0, 0.0, 0.0  # tokens made; when T3 and S3Gen are free again
     for k, (start, stop) in enumerate(pairwise(schedule(settings, total, lag_tokens))):
-        wanted = min(stop + hold_back(settings, start, lag_tokens), total)
+        wanted = min(stop + hold_back(settings, start, stop, lag_tokens), total)
         began = t3_at if settings.parallel else max(t3_at, free_at)
         t3_at = began + (wanted - known) * costs.t3_token_ms + (costs.t3_first_ms if k == 0 else 0.0)
         known = wanted
@@ -174,7 +178,7 @@ def schedule(settings: Settings, total: int, lag_tokens: int) -> list[int]:
     """Token positions at which chunks begin and end, as `decoder.Decoder` cuts an utterance of `total` tokens."""
     bounds = [0]
     for stop in chunk_stops(settings):
-        if stop + hold_back(settings, bounds[-1], lag_tokens) > total or stop >= total:
+        if stop + hold_back(settings, bounds[-1], stop, lag_tokens) > total or stop >= total:
             break
         bounds.append(stop)
     return [*bounds, total]

@@ -8,11 +8,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
-from ..wire.server_messages import Stats
+from ..voice.clips import name_of_clip
+from ..wire.server_messages import Stats, Verdict
+from .admission import Demand
 from .audio_queue import AudioQueue, Frame
 from .synthesis import Synthesis
 from .synthesis_pool import SynthesisPool
 from .text_queue import Mark, Piece, TextQueue
+from .verdict import Kept, judge
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ class Answer:
         request_id: Names the answer in statistics and logs.
         voice: Name of the voice.
         settings: How to stream.
+        clip: An audio file that is the voice instead.
         received: When the request came, on ``time.monotonic``'s clock.
         frame_samples: Synthesise each piece completely, then cut it into frames of this length; ``None`` streams.
 
@@ -42,13 +46,15 @@ class Answer:
         *,
         received: float,
         frame_samples: int | None = None,
+        clip: bytes | None = None,
     ) -> None:
-        self.request_id, self.voice = request_id, voice
+        self.request_id, self.voice = request_id, voice if clip is None else name_of_clip(clip)
         self.settings = pool.effective_settings(settings)
         self.text = TextQueue(received)
         self.audio = AudioQueue()
         self._pool = pool
-        self._synthesis = Synthesis(pool, self.text, self.audio, voice, self.settings, frame_samples)
+        self._spoken_by = clip or voice
+        self._synthesis = Synthesis(pool, self.text, self.audio, self._spoken_by, self.settings, frame_samples)
 
     @property
     def cancelled(self) -> bool:
@@ -66,6 +72,25 @@ class Answer:
         self.text.add(Piece(text, text_range))
         if self._pool.log_text:
             log.info("request %s: %r", self.request_id, text, extra={"request_id": self.request_id, "text": text})
+
+    def demand(self) -> Demand | None:
+        """What its listener needs; None before it was let in, and while nothing is to be made for it."""
+        return self._synthesis.demand() if self._synthesis.let_in else None
+
+    def keep(self) -> None:
+        """Keep the audio to come, for :meth:`verdict`."""
+        self._synthesis.kept = Kept()
+
+    async def verdict(self, rate: int) -> Verdict | None:
+        """Judge the seams of an answer that is complete; None if it was not kept.
+
+        Raises:
+            StreamTTSError: As `judge`.
+        """
+        made = self._synthesis
+        if made.kept is None:
+            return None
+        return await judge(self._pool, made.kept, made.seams, self._spoken_by, self.settings, rate)
 
     def cancel(self) -> None:
         """Make no more audio. :meth:`frames` ends at once, the model within the work on one token or one chunk."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..audio import Samples
 from ..chunks.playback import PlaybackMeter
+from ..chunks.word_times import Word
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
 from .text_queue import Mark
@@ -29,6 +30,7 @@ class Frame:
     tokens: int  # speech tokens
     text_range: tuple[int, int]  # start and stop of the text being spoken, characters of the answer's text
     ends_piece: bool  # the last frame of its piece of text
+    words: tuple[Word, ...] = ()  # that begin or end in it; places in the answer's text and audio
 
 
 class AudioQueue:
@@ -36,12 +38,14 @@ class AudioQueue:
 
     Attributes:
         sent: Counts the frames sent, and tells how far they are ahead of a listener.
-        text_spoken: Characters of the pieces whose audio was sent completely.
+        text_spoken: Characters of the words whose audio was sent completely.
+        words: The words of the frames sent, as they were told last, by their place in the text.
     """
 
     def __init__(self) -> None:
         self.sent = PlaybackMeter()
         self.text_spoken = 0
+        self.words: dict[tuple[int, int], Word] = {}
         self.ended = False  # no more frames are made
         self._frames: deque[Frame | Mark] = deque()
         self._fault: StreamTTSError | None = None
@@ -109,9 +113,13 @@ class AudioQueue:
             else:
                 return
 
-    def note_sent(self, frame: Frame) -> None:
-        """Note that a frame is written to the socket now."""
-        self.sent.frame(time.monotonic() * 1000, len(frame.samples))
+    def note_sent(self, frame: Frame, waits_for_text: bool) -> None:
+        """Note that a frame is written to the socket now, and whether it is the last of all text so far."""
+        self.sent.frame(time.monotonic() * 1000, len(frame.samples), waits_for_text)
+        self.words.update((word.text_range, word) for word in frame.words)
+        ended = [word for word in frame.words if word.end is not None and word.end <= self.sent.samples]
+        if ended:
+            self.text_spoken = ended[-1].text_range[1]
         if frame.ends_piece:
             self.text_spoken = frame.text_range[1]
 

@@ -10,12 +10,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-from .connection import Connection
-
-if TYPE_CHECKING:
-    from websockets.asyncio.server import ServerConnection
+from ..wire.server_messages import Stats
+from .answer import Answer
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +39,33 @@ class ClientInfo:
     max_underrun_ms: float | None  # how late the latest frame came for a player that starts at the first
 
 
+class Peer(Protocol):
+    """The network side of a connection; WebSockets of the library ``websockets`` fit."""
+
+    @property
+    def remote_address(self) -> Any:
+        """Host and port of the other end."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close it."""
+
+
+class Served(Protocol):
+    """What the list shows of a connection, or of a request of plain HTTP."""
+
+    endpoint: str
+    answers: list[Answer]
+    answered: int
+    last: Stats | None
+
+
 @dataclass
 class _Client:
     """An open connection."""
 
     id: int
-    socket: ServerConnection
-    connection: Connection
+    socket: Peer
+    connection: Served
     since: float  # time.monotonic
     kicked: bool = False
 
@@ -83,7 +101,7 @@ class ClientList:
         return len(self._open)
 
     @contextmanager
-    def connected(self, socket: ServerConnection, connection: Connection) -> Iterator[None]:
+    def connected(self, socket: Peer, connection: Served) -> Iterator[None]:
         """List a connection as open while the block runs, and as gone afterwards."""
         client = _Client(next(self._ids), socket, connection, time.monotonic())
         self._open[client.id] = client

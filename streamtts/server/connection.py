@@ -12,10 +12,9 @@ from typing import Protocol
 from pydantic import BaseModel
 from websockets.exceptions import ConnectionClosed
 
-from ..audio import pcm16
 from ..errors import ModelFailed, StreamTTSError
 from ..wire.limits import Limits
-from ..wire.parsing import encode
+from ..wire.parsing import encode as encode_message
 from ..wire.server_messages import Audio, Error, Stats, error_message
 from .answer import Answer
 from .audio_queue import Frame
@@ -104,14 +103,14 @@ class Connection:
     async def deliver(
         self,
         answer: Answer,
-        header: Callable[[Frame], Audio | None],
+        encode: Callable[[Frame], tuple[Audio | None, bytes]],
         at_flush: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Send an answer's audio as it is made; returns at its end or when it was cancelled.
 
         Args:
             answer: The answer.
-            header: The message to send before a frame, if any.
+            encode: The message to send before a frame, if any, and the frame's bytes; none: nothing is sent yet.
             at_flush: Called when all audio before a flush has been sent.
 
         Raises:
@@ -122,9 +121,10 @@ class Connection:
             async with aclosing(answer.frames(self.limits.ahead_seconds)) as frames:
                 async for frame in frames:
                     if isinstance(frame, Frame):
-                        pcm, head = pcm16(frame.samples), header(frame)
-                        answer.audio.note_sent(frame)
-                        await self._send(*([encode(head)] if head else []), pcm)
+                        head, audio = encode(frame)
+                        answer.audio.note_sent(frame, waits_for_text=head is not None and head.waits_for_text)
+                        if audio:
+                            await self.send_audio(head, audio)
                     elif at_flush is not None:
                         await at_flush()
 
@@ -141,7 +141,11 @@ class Connection:
 
     async def send(self, message: BaseModel) -> None:
         """Send a message as a text frame."""
-        await self._send(encode(message))
+        await self._send(encode_message(message))
+
+    async def send_audio(self, head: Audio | None, audio: bytes) -> None:
+        """Send a frame of audio, after its header if it has one."""
+        await self._send(*([encode_message(head)] if head else []), audio)
 
     async def send_error(
         self, fault: StreamTTSError, *, request_id: str | None = None, context_id: str | None = None

@@ -1,4 +1,4 @@
-"""Plain HTTP on the server's port: the pages, and which requests are refused before a WebSocket opens."""
+"""Which requests are refused, for a missing token or a foreign origin, and the pages that a browser may open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,8 +14,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from .. import page
 from ..errors import StreamTTSError
+from ..page.fields import form_fields, shown_values
+from ..settings import Settings
 from ..text.tags import tags_of
+from ..voice.conditionals import DEFAULT_VOICE
 from ..wire.addresses import SESSION_PATH, SIMPLE_PATH, STREAM_PATH, is_loopback
 
 if TYPE_CHECKING:
@@ -25,9 +28,10 @@ if TYPE_CHECKING:
 SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)
 OPEN_PATHS = ("/health",)  # for load balancers: no token needed, and nothing private in it
 
-# What the demo page may do: run its own script and connect to its own server.
+# What the demo page may do: run its own script, connect to its own server, and play the clips it has made.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self' ws: wss:"
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self' ws: wss:; "
+    "media-src blob:; img-src data:"
 )
 
 Page = Callable[[], tuple[str, bytes]]  # -> content type, body
@@ -48,10 +52,14 @@ class Refusal:
         return json.dumps({"type": "error", "code": self.code, "message": self.message}).encode() + b"\n"
 
     @property
+    def challenge(self) -> dict[str, str]:
+        """The header that asks for the token."""
+        return {"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {}
+
+    @property
     def headers(self) -> dict[str, str]:
         """HTTP headers that go with the body."""
-        challenge = {"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {}
-        return page_headers("application/json") | challenge
+        return page_headers("application/json") | self.challenge
 
 
 class AccessCheck:
@@ -59,15 +67,16 @@ class AccessCheck:
 
     Args:
         host: Address the server is bound to.
-        port: Its port.
+        ports: Its ports.
         token: Required of every client, if given.
         origins: Browser origins allowed besides the server's own, e.g. ``http://localhost:8888``.
     """
 
-    def __init__(self, host: str, port: int, token: str | None, origins: Sequence[str]) -> None:
+    def __init__(self, host: str, ports: Sequence[int], token: str | None, origins: Sequence[str]) -> None:
         self._token = token
         names = {host, "127.0.0.1", "localhost", "[::1]"} if is_loopback(host) else {host}
-        self._origins = {f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in names} | set(origins)
+        own = {f"{scheme}://{name}:{port}" for scheme in ("http", "https") for name in names for port in ports}
+        self._origins = own | set(origins)
 
     def refusal(self, path: str, query: str, header: Header) -> Refusal | None:
         """Why a request is refused; ``None`` if it is allowed."""
@@ -101,63 +110,71 @@ class AccessCheck:
         return hmac.compare_digest(given.encode(errors="surrogatepass"), self._token.encode())
 
 
-class HttpRoutes:
-    """Answers each HTTP request before its WebSocket may open.
+class SocketGate:
+    """Answers the request of each WebSocket before it may open.
 
     Args:
         access: Checks token and origin.
-        pages: The pages for GET, by path.
         refused: Called with the error code of every refusal.
     """
 
-    def __init__(self, access: AccessCheck, pages: dict[str, Page], refused: Callable[[str], None]) -> None:
-        self._access, self._pages, self._refused = access, pages, refused
+    def __init__(self, access: AccessCheck, refused: Callable[[str], None]) -> None:
+        self._access, self._refused = access, refused
 
     def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The response to an HTTP request; ``None`` lets the WebSocket open."""
-        try:
-            url = urlsplit(request.path)
-        except ValueError:  # //[
-            return self._refused_with(Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is not a valid path"))
-        refusal = self._access.refusal(url.path, url.query, request.headers.get_all)
+        """The response to the request; ``None`` lets the WebSocket open."""
+        path, _, query = request.path.partition("?")
+        refusal = self._access.refusal(path, query, request.headers.get_all)
+        if refusal is None and path not in SOCKET_PATHS:
+            refusal = nothing_here(SOCKET_PATHS)
         if refusal is None:
-            if url.path in SOCKET_PATHS:
-                return None  # without an Upgrade header the library answers 426
-            page = self._pages.get(url.path)
-            if page is not None:
-                content_type, body = page()
-                return _response(HTTPStatus.OK, page_headers(content_type), body)
-            paths = ", ".join((*SOCKET_PATHS, *self._pages))
-            refusal = Refusal(
-                HTTPStatus.NOT_FOUND, "bad_request", f"there is nothing at this path; the paths are {paths}"
-            )
-        return self._refused_with(refusal)
-
-    def _refused_with(self, refusal: Refusal) -> Response:
+            return None
         self._refused(refusal.code)
-        return _response(refusal.status, refusal.headers, refusal.body)
+        headers = {"Content-Length": str(len(refusal.body)), "Connection": "close"}
+        return Response(refusal.status.value, refusal.status.phrase, Headers(refusal.headers | headers), refusal.body)
 
 
-def standard_pages(model: Model, health: Callable[[], dict[str, Any]], metrics: Page) -> dict[str, Page]:
-    """The pages of every server, by path."""
-    tags = tags_of(model.tts.tokenizer)
+def nothing_here(paths: Sequence[str]) -> Refusal:
+    """The refusal of a path that is none of these."""
+    return Refusal(
+        HTTPStatus.NOT_FOUND, "bad_request", f"there is nothing at this path; the paths are {', '.join(paths)}"
+    )
+
+
+def standard_pages(
+    model: Model, health: Callable[[], dict[str, Any]], metrics: Page, settings: Callable[[], Settings]
+) -> dict[str, Page]:
+    """The pages of every server, by path; ``settings`` returns those of requests that give none."""
+
+    def form() -> dict[str, Any]:
+        shown = shown_values(settings(), model.architecture.sampling)
+        return {"fields": form_fields(shown), "defaults": Settings().as_dict()}
+
     return {
         "/health": _json_page(health),
-        "/voices": _json_page(lambda: {"voices": model.voices, "default": "default", "tags": tags}),
+        "/voices": _json_page(lambda: _voices(model)),
         "/metrics": metrics,
-        "/": _file_page("server/demo.html", "text/html; charset=utf-8"),
-        "/worklet.js": _file_page("widgets/worklet.js", "text/javascript; charset=utf-8"),
+        "/settings": _json_page(form),
+        "/": lambda: ("text/html; charset=utf-8", page.demo_page().encode()),
+        "/worklet.js": lambda: ("text/javascript; charset=utf-8", page.read("worklet.js").encode()),
+    }
+
+
+def _voices(model: Model) -> dict[str, Any]:
+    """The voices by name, as older clients read them, and all that is known of each."""
+    tags = tags_of(model.tts.tokenizer)
+    return {
+        "voices": model.voices,
+        "default": DEFAULT_VOICE,
+        "tags": tags,
+        "details": [entry.as_dict() for entry in model.voice_list(tags)],
+        "left_out": model.clips.left_out(),
     }
 
 
 def _json_page(values: Callable[[], Any]) -> Page:
     """A page that shows ``values()`` as JSON."""
     return lambda: ("application/json", json.dumps(values()).encode() + b"\n")
-
-
-def _file_page(name: str, content_type: str) -> Page:
-    """A page that is one of the package's own files. ``name`` never comes from a request."""
-    return lambda: (content_type, resources.files("streamtts").joinpath(name).read_bytes())
 
 
 def check_token(host: str, token: str | None) -> None:
@@ -185,8 +202,3 @@ def page_headers(content_type: str) -> dict[str, str]:
         "X-Frame-Options": "DENY",
         "Content-Security-Policy": PAGE_POLICY,
     }
-
-
-def _response(status: HTTPStatus, headers: dict[str, str], body: bytes) -> Response:
-    length = {"Content-Length": str(len(body)), "Connection": "close"}
-    return Response(status.value, status.phrase, Headers(headers | length), body)

@@ -1,199 +1,232 @@
-"""OpenAI's ``POST /v1/audio/speech`` in front of a running server, for programs that use that API already.
+"""OpenAI's speech API on the server's port: ``POST /v1/audio/speech``, and the lists of models and voices.
 
-An adapter on a port of its own: each request becomes one request to `/ws/tts`, so the queue, the limits and cancelling
-are the server's. Formats are ``wav`` (the default here) and ``pcm``, 24 kHz 16-bit mono, sent while they are made.
+A request becomes one answer like any other: queue, limits and cancelling are those of the WebSocket endpoints. The
+audio is encoded and sent chunk by chunk while it is made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-import socket
-import struct
-import threading
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+import logging
+import time
+from contextlib import aclosing
+from typing import Any, cast
 
-import uvicorn
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..audio import Samples, pcm16
-from ..client.connection import AsyncClient, AsyncSpeech
-from ..errors import StreamTTSError
-from ..settings import SAMPLE_RATE, Settings
-from ..wire.parsing import settings_from
-from .http_routes import check_token
-from .listen import listen
+from ..encode import Encoder
+from ..errors import ModelFailed, StreamTTSError
+from ..wire.limits import Limits
+from ..wire.server_messages import Stats
+from .answer import Answer
+from .audio_queue import Frame
+from .clients import ClientList
+from .connection import ClientGone, public_error
+from .http_errors import error_object, http_error
+from .openai_request import SpeechRequest, body_of, describe_voices, parse_speech_request, voice_meant
+from .requests import new_request_id
+from .synthesis_pool import SynthesisPool
+from .telemetry import Telemetry
+
+log = logging.getLogger(__name__)
 
 SPEECH_PATH = "/v1/audio/speech"
-BODY_BYTES = 256 * 1024  # far more than the server's text limit, whose error is clearer; more than this is not read
-BODY_SECONDS = 10.0  # a request may take this long to arrive
-CONNECTIONS = 100  # then 503
-# OpenAI's own voices, which many programs name; they mean the default voice here.
-OPENAI_VOICES = frozenset(
-    ("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse")
-)
-_STATUS = {"unauthorized": 401, "busy": 429, "model_failed": 500, "timeout": 504, "connection_failed": 502}
-_UNKNOWN_LENGTH = 0xFFFFFFFF  # in a WAV header: as long as the stream goes on
 
 
-class SpeechRequest(BaseModel):
-    """The body of a request. Settings of streamtts may be given beside OpenAI's own fields."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    model: str = Field(default="streamtts", description="ignored: the server has one model")
-    input: str = Field(description="the text to speak")
-    voice: str = "default"
-    response_format: Literal["wav", "pcm"] = "wav"
-    stream_format: Literal["audio"] = "audio"
-    speed: Annotated[float, Field(ge=1, le=1)] = 1
-    instructions: str | None = Field(default=None, description="ignored: the models take no instructions")
-
-
-def create_app(url: str) -> Starlette:
-    """The adapter as an ASGI application in front of the server at ``url`` (``ws://host:port``)."""
-
-    async def speech(request: Request) -> Response:
-        try:
-            return await _answer(url, request)
-        except StreamTTSError as fault:
-            return _refusal(fault)
-        except ClientDisconnect:
-            return Response()  # nobody reads it
-
-    return Starlette(routes=[Route(SPEECH_PATH, speech, methods=["POST"])])
-
-
-class OpenAIHandle:
-    """The adapter, running in a thread of its own.
+class OpenAIApi:
+    """The routes of the API.
 
     Args:
-        url: The server's address.
-        host: Address to bind; any but a loopback address needs ``token``.
-        port: TCP port; 0 takes a free one.
-        token: The server's token. Clients send it as their API key; the server checks it.
+        pool: The model, and the places and threads to use it in.
+        limits: What clients may ask for.
+        telemetry: Where errors are counted.
+        clients: Where requests are listed while they are answered.
     """
 
-    def __init__(self, url: str, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) -> None:
-        check_token(host, token)
-        self._listening: socket.socket = listen(host, port)
-        self.host, self.port = host, int(self._listening.getsockname()[1])
-        self.url = f"http://{host}:{self.port}/v1"  # the base URL, as OpenAI's clients call it
-        config = uvicorn.Config(
-            create_app(url),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=2,
-            limit_concurrency=CONNECTIONS,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._listening],), name=f"streamtts-openai-{self.port}", daemon=True
-        )
-        self._thread.start()
+    def __init__(self, pool: SynthesisPool, limits: Limits, telemetry: Telemetry, clients: ClientList) -> None:
+        self._pool, self._limits, self._telemetry, self._clients = pool, limits, telemetry, clients
+        self.routes = [
+            Route(SPEECH_PATH, cast(Any, self._speech), methods=["POST"]),  # what it returns is called as a response is
+            Route("/v1/models", self._models),
+            Route("/v1/models/{name:path}", self._model),
+            Route("/v1/audio/models", self._models),
+            Route("/v1/audio/voices", self._voices),
+        ]
 
-    def stop(self) -> None:
-        """Stop and free the port."""
-        self._server.should_exit = True
-        self._thread.join(10)
-        self._listening.close()
+    async def _speech(self, request: Request) -> ASGIApp:
+        received = time.monotonic()
+        try:
+            asked = parse_speech_request(await body_of(request, self._limits), self._limits, self._pool.settings)
+            voice, note = voice_meant(asked.voice, self._pool.model.voices)
+        except StreamTTSError as fault:
+            return self._refusal(fault)
+        except ClientDisconnect:
+            return Response()  # nobody reads it
+        return _SpeechResponse(self, asked, voice, note, received)
 
-    def __enter__(self) -> OpenAIHandle:
-        return self
+    async def _models(self, request: Request) -> Response:
+        model = self._describe_model()
+        return JSONResponse({"object": "list", "data": [model], "models": [model]})
 
-    def __exit__(self, *fault: object) -> None:
-        self.stop()
+    async def _model(self, request: Request) -> Response:
+        return JSONResponse(self._describe_model())  # whatever its name: the server has one model
 
+    def _describe_model(self) -> dict[str, Any]:
+        name = self._pool.model.engine
+        return {"id": name, "name": name, "object": "model", "created": 0, "owned_by": "streamtts"}
 
-async def _answer(url: str, request: Request) -> Response:
-    asked = await _asked(request)
-    token = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    voice = "default" if asked.voice in OPENAI_VOICES else asked.voice
-    # A server without a token ignores the API key, which programs must send anyway.
-    client = AsyncClient(url, token=token or None)
-    try:
-        speech = client.speak(asked.input, voice=voice, **(asked.model_extra or {}))
-        frames = aiter(speech)
-        first = await anext(frames)  # before anything is sent, a fault can still become an HTTP status
-    except BaseException as fault:
-        await client.close()
-        if isinstance(fault, StopAsyncIteration):
-            raise StreamTTSError("busy", "the server is stopping") from None
-        raise
-    wav = asked.response_format == "wav"
-    return StreamingResponse(
-        _body(client, speech, first, frames, wav), media_type="audio/wav" if wav else f"audio/pcm;rate={SAMPLE_RATE}"
-    )
+    async def _voices(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "voices": describe_voices(self._pool.model.voices)})
+
+    def _refusal(self, fault: StreamTTSError, name: str = "") -> Response:
+        """A fault before any audio, as a response; logged and counted."""
+        if isinstance(fault, ModelFailed):
+            log.error("request %s: %s failed", name, fault.stage, exc_info=fault, extra={"request_id": name})
+        else:
+            log.info("request %s: %s", name, fault.code, extra={"request_id": name, "code": fault.code})
+        self._telemetry.refused(fault.code)
+        later = {"Retry-After": str(self._pool.retry_after_seconds)} if fault.code == "busy" else {}
+        status = 400 if fault.code == "voice_unknown" else None
+        return http_error(SPEECH_PATH, public_error(fault).as_exception(), status, later)
 
 
-async def _body(
-    client: AsyncClient, speech: AsyncSpeech, first: Samples, frames: AsyncIterator[Samples], wav: bool
-) -> AsyncIterator[bytes]:
-    """The audio as it comes. When the client leaves, this is closed, and with it the connection and the synthesis."""
-    try:
-        if wav:
-            yield streamed_wav_header()
-        yield pcm16(first)
-        async for samples in frames:
-            yield pcm16(samples)
-    finally:
-        await client.close()
+class _SpeechResponse:
+    """The answer to one request; a connection in the list of clients while it runs.
 
-
-async def _asked(request: Request) -> SpeechRequest:
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        # Web pages of other sites cannot send this type without the server's consent (CORS), so this keeps them out.
-        raise StreamTTSError("bad_request", "send JSON, with Content-Type: application/json")
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            values = json.loads(await _body_of(request))
-    except TimeoutError:
-        raise StreamTTSError("bad_request", f"the request was not complete within {BODY_SECONDS:g} s") from None
-    except (ValueError, RecursionError):
-        raise StreamTTSError("bad_json", "the request is not JSON") from None
-    if not isinstance(values, dict):
-        raise StreamTTSError("bad_value", "the request must be a JSON object")
-    try:
-        asked = SpeechRequest.model_validate(values)
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        name = str(first["loc"][0])
-        raise StreamTTSError("bad_value", f"{name}: {first['msg']}", field=name) from None
-    settings_from(asked.model_extra or {}, Settings())
-    return asked
-
-
-async def _body_of(request: Request) -> bytes:
-    """The request's body.
-
-    Raises:
-        StreamTTSError: ``text_too_long`` beyond `BODY_BYTES`.
+    Attributes:
+        endpoint, answers, answered, last: As :class:`.clients.Served` has them.
+        remote_address: Host and port of the client.
     """
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES:
-            raise StreamTTSError("text_too_long", f"the request has more than {BODY_BYTES} bytes", field="input")
-    return body
+
+    def __init__(self, api: OpenAIApi, asked: SpeechRequest, voice: str, note: str | None, received: float) -> None:
+        self.endpoint, self.answered = SPEECH_PATH, 0
+        self.last: Stats | None = None
+        self.remote_address: Any = None
+        self._api, self._asked = api, asked
+        self._answer = answer = Answer(
+            api._pool, new_request_id(), voice, asked.settings, clip=asked.clip, received=received
+        )
+        self.answers = [answer]
+        answer.say(asked.text, (0, len(asked.text)))
+        answer.text.end()
+        kind = "text/event-stream" if asked.events else asked.format.content_type.format(rate=asked.rate)
+        headers = {
+            "content-type": kind,
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            "x-accel-buffering": "no",  # nginx would collect the audio
+            "x-request-id": answer.request_id,
+            "streamtts-voice": _header(answer.voice),
+            **({"streamtts-note": _header(note)} if note else {}),
+        }
+        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        self._begun = False
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Break the answer off."""
+        self._answer.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer; when the client leaves, stop making it."""
+        api, answer = self._api, self._answer
+        self.remote_address, self._scope, self._send_event = scope.get("client"), scope, send
+        leaving = asyncio.create_task(self._wait_for_leaving(receive))
+        try:
+            if len(api._clients) >= api._limits.connections:
+                raise StreamTTSError("busy", f"{api._limits.connections} connections are open: try again later")
+            with api._clients.connected(self, self), api._pool.running(answer, SPEECH_PATH):
+                await self._deliver()
+        except StreamTTSError as fault:
+            refusal = api._refusal(fault, answer.request_id)
+            if not self._begun:
+                await refusal(scope, receive, send)
+            elif self._asked.events:
+                known = error_object(public_error(fault).as_exception())
+                await self._send(_event({"type": "error", "error": known}), last=True)
+            else:
+                await self._break_off(leaving)
+        except ClientGone:
+            await self._break_off(leaving)
+        finally:
+            leaving.cancel()
+
+    async def _deliver(self) -> None:
+        """Encode and send the audio as it is made.
+
+        Raises:
+            StreamTTSError: Synthesis failed.
+            ClientGone: The client left, takes no data, or was closed.
+        """
+        asked, answer = self._asked, self._answer
+        making = asyncio.create_task(asyncio.to_thread(Encoder, asked.format, asked.rate, speed=asked.speed))
+        # Sent ahead of playback is counted at the speed of speech as it is made, so other speeds are not paced.
+        ahead_seconds = self._api._limits.ahead_seconds if asked.speed == 1 else None
+        async with aclosing(answer.frames(ahead_seconds)) as frames:
+            async for frame in frames:
+                if isinstance(frame, Frame):
+                    audio = await asyncio.to_thread((await making).push, frame.samples)
+                    answer.audio.note_sent(frame, waits_for_text=False)
+                    await self._send_audio(audio)
+        if answer.cancelled:
+            raise ClientGone
+        await self._send_audio(await asyncio.to_thread((await making).finish))
+        stats = self.last = answer.stats()
+        self.answers, self.answered = [], 1
+        await self._send(_event(_done(stats)) if asked.events else b"", last=True)
+
+    async def _send_audio(self, audio: bytes) -> None:
+        if self._asked.events and audio:
+            audio = _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode()})
+        await self._send(audio)
+
+    async def _send(self, data: bytes, *, last: bool = False) -> None:
+        """Send a part of the body, after the head of the response if it is the first.
+
+        Raises:
+            ClientGone: The client has taken no data for ``limits.send_seconds``.
+        """
+        seconds = self._api._limits.send_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                if not self._begun:
+                    self._begun = True
+                    await self._send_event({"type": "http.response.start", "status": 200, "headers": self._headers})
+                if data or last:
+                    await self._send_event({"type": "http.response.body", "body": data, "more_body": not last})
+        except TimeoutError:
+            log.info("a client took no data for %g s: its connection is dropped", seconds)
+            raise ClientGone from None
+
+    async def _wait_for_leaving(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._answer.cancel()
+
+    async def _break_off(self, leaving: asyncio.Task[None]) -> None:
+        """End the connection in mid-answer, so that nobody takes what was sent for the whole."""
+        transport = self._scope.get("state", {}).get("transport")
+        if transport is None:  # behind another ASGI server, which closes the connection after an exception
+            raise ConnectionResetError("the answer was broken off")
+        transport.abort()
+        await leaving
 
 
-def streamed_wav_header() -> bytes:
-    """A WAV header for audio of unknown length, 24 kHz 16-bit mono."""
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI", b"RIFF", _UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * 2, 2, 16,
-        b"data", _UNKNOWN_LENGTH,
-    )  # fmt: skip
+def _event(values: dict[str, Any]) -> bytes:
+    """A server-sent event."""
+    return f"data: {json.dumps(values)}\n\n".encode()
 
 
-def _refusal(fault: StreamTTSError) -> Response:
-    """A fault in the form of OpenAI's errors."""
-    status = _STATUS.get(fault.code, 400)
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    error: dict[str, Any] = {"message": fault.message, "type": kind, "param": fault.field, "code": fault.code}
-    return JSONResponse({"error": error}, status_code=status)
+def _done(stats: Stats) -> dict[str, Any]:
+    """The last event. Counted are characters of text and speech tokens of 40 ms."""
+    usage = {"input_tokens": stats.text_chars, "output_tokens": stats.tokens}
+    return {"type": "speech.audio.done", "usage": {**usage, "total_tokens": sum(usage.values())}}
+
+
+def _header(value: str) -> str:
+    """A value that may stand in an HTTP header."""
+    return value if value.isascii() and value.isprintable() else ascii(value)

@@ -17,42 +17,38 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
 from ..errors import StreamTTSError
 from ..wire.addresses import DEFAULT_PORT
 from ..wire.limits import Limits
+from .clients import ClientList
 from .connection import Connection
-from .http_routes import SOCKET_PATHS, AccessCheck, check_token, page_headers, standard_pages
-from .server import serve_connection
+from .endpoints import serve_connection
+from .http_app import http_app
+from .http_routes import SOCKET_PATHS, AccessCheck, check_token, standard_pages
 from .synthesis_pool import SynthesisPool
 from .telemetry import Telemetry
+from .voices_api import api_routes
 
 
-def build_app(checkpoint: str | None, limits: Limits, access: AccessCheck) -> Starlette:
+def build_app(checkpoint: str | None, limits: Limits, access: AccessCheck, origins: Sequence[str]) -> Starlette:
     """One replica's model and its endpoints, as an ASGI application. Runs in the replica."""
     from ..loader import load
 
-    model = load(checkpoint)
+    model = load(checkpoint, max_batch_size=limits.places)
     replica = uuid.uuid4().hex[:8]
     telemetry = Telemetry(replica)
-    pool = SynthesisPool(model, limits.places, limits.queue_length, telemetry)
-    connections: set[Connection] = set()
-    telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(connections))
-
-    def refusal(request: HTTPConnection) -> Response | None:
-        why = access.refusal(request.url.path, request.url.query, request.headers.getlist)
-        if why is None:
-            return None
-        telemetry.refused(why.code)
-        return Response(why.body, why.status, why.headers)
+    pool = SynthesisPool(model, limits.places, limits.queue_length, telemetry, admit=limits.admit)
+    clients = ClientList()
+    telemetry.watch("streamtts_connections", "Open connections", lambda: len(clients))
 
     def health() -> dict[str, Any]:
         return {
@@ -62,33 +58,26 @@ def build_app(checkpoint: str | None, limits: Limits, access: AccessCheck) -> St
             "precision": model.precision,
             "replica": replica,
             "pid": os.getpid(),
-            "connections": len(connections),
-            "answers": pool.answers,
+            "connections": len(clients),
+            **pool.health(),
         }
 
     async def speak(socket: WebSocket) -> None:
-        refused = refusal(socket)
-        if refused is not None:
-            await socket.send_denial_response(refused)
+        why = access.refusal(socket.url.path, socket.url.query, socket.headers.getlist)
+        if why is not None:
+            telemetry.refused(why.code)
+            await socket.send_denial_response(Response(why.body, why.status, why.headers))
             return
         await socket.accept()
-        connection = Connection(_Socket(socket, limits.message_bytes), socket.url.path, limits, telemetry)
-        connections.add(connection)
-        try:
+        peer = _Socket(socket, limits.socket_bytes)
+        connection = Connection(peer, socket.url.path, limits, telemetry)
+        with clients.connected(peer, connection):
             await serve_connection(connection, pool)
-        finally:
-            connections.discard(connection)
 
-    async def show(request: Request) -> Response:
-        refused = refusal(request)
-        if refused is not None:
-            return refused
-        content_type, body = pages[request.url.path]()
-        return Response(body, headers=page_headers(content_type))
-
-    pages = standard_pages(model, health, telemetry.page)
+    pages = standard_pages(model, health, telemetry.page, lambda: pool.settings)
+    api = api_routes(pool, limits, telemetry, clients)
     sockets = [WebSocketRoute(path, speak) for path in SOCKET_PATHS]
-    return Starlette(routes=[*sockets, *(Route(path, show) for path in pages)])
+    return http_app(access, pages, api, telemetry.refused, origins=origins, sockets=sockets)
 
 
 class _Socket:
@@ -97,6 +86,7 @@ class _Socket:
     def __init__(self, socket: WebSocket, message_bytes: int) -> None:
         self._socket, self._message_bytes = socket, message_bytes
         self.transport = self  # ASGI gives no access to the network connection
+        self.remote_address = socket.client
 
     def abort(self) -> None:
         """Nothing to do: the connection ends when the endpoint returns."""
@@ -152,9 +142,10 @@ def build(
         StreamTTSError: ``bad_value`` for a reachable address without a token, or when Ray is not installed.
     """
     check_token(host, token)
-    access = AccessCheck(host, port, token, origins)
+    access = AccessCheck(host, [port], token, origins)
     serve = _ray_serve()
     limits = limits or Limits()
+    limits = replace(limits, places=max(1, limits.places))
     scaling: dict[str, Any] = {"num_replicas": replicas}
     if isinstance(replicas, tuple):
         scaling = {
@@ -164,7 +155,7 @@ def build(
         }  # fmt: skip
 
     def app() -> Starlette:
-        return build_app(checkpoint, limits, access)
+        return build_app(checkpoint, limits, access, origins)
 
     @serve.deployment(
         max_ongoing_requests=limits.connections,

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from ..audio import pcm16
 from ..errors import StreamTTSError
+from ..wire.clips import clip_of
 from ..wire.request_messages import Cancel, SimpleRequest, SpeakRequest, parse_request
-from ..wire.server_messages import Cancelled, Complete
+from ..wire.server_messages import Cancelled, Complete, words_message
 from .answer import Answer
 from .connection import ClientGone, Connection
 from .synthesis_pool import SynthesisPool
@@ -88,33 +90,34 @@ class RequestHandler:
         if isinstance(asked, StreamTTSError):
             await connection.send_error(asked, request_id=request.request_id)
             return
-        answer = Answer(
-            self._pool,
-            request.request_id,
-            asked.voice,
-            asked.settings_over(self._pool.settings),
-            received=request.received,
-            frame_samples=asked.frame_samples if isinstance(asked, SimpleRequest) else None,
-        )
-        answer.say(asked.text, (0, len(asked.text)))
-        answer.text.end()
         try:
+            answer = Answer(
+                self._pool,
+                request.request_id,
+                asked.voice,
+                asked.settings_over(self._pool.settings),
+                received=request.received,
+                frame_samples=asked.frame_samples if isinstance(asked, SimpleRequest) else None,
+                clip=clip_of(asked.voice_clip, connection.limits),
+            )
+            answer.say(asked.text, (0, len(asked.text)))
+            answer.text.end()
             with self._pool.running(answer, connection.endpoint):
-                await connection.send(await self._deliver(answer))
+                await connection.send(await self._deliver(answer, words=asked.words))
         except StreamTTSError as fault:
             await connection.send_error(fault, request_id=request.request_id)
 
-    async def _deliver(self, answer: Answer) -> BaseModel:
-        """Send the audio; returns the final message to send."""
+    async def _deliver(self, answer: Answer, *, words: bool) -> BaseModel:
+        """Send the audio; returns the final message to send, with the words if they are asked for."""
         self._current = answer
         try:
-            await self._connection.deliver(answer, header=lambda frame: None)
+            await self._connection.deliver(answer, lambda frame: (None, pcm16(frame.samples)))
         finally:
             self._current = None  # a cancel that comes now crosses the final message
         stats = answer.stats()
         if answer.cancelled:
             return Cancelled(request_id=stats.request_id, samples_sent=stats.samples, stats=stats)
-        return Complete(stats=stats)
+        return Complete(stats=stats, words=words_message(answer.audio.words.values()) if words else None)
 
 
 def new_request_id() -> str:

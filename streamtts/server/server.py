@@ -15,32 +15,36 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE, Settings
-from ..wire.addresses import DEFAULT_PORT, SESSION_PATH, SIMPLE_PATH
+from ..wire.addresses import DEFAULT_PORT
 from ..wire.limits import Limits
 from ..wire.parsing import encode
 from ..wire.server_messages import error_message
 from .clients import ClientInfo, ClientList
 from .connection import Connection
-from .http_routes import AccessCheck, HttpRoutes, check_token, standard_pages
+from .endpoints import serve_connection
+from .http_app import http_app
+from .http_routes import AccessCheck, SocketGate, check_token, standard_pages
 from .listen import listen
-from .requests import RequestHandler
-from .sessions import SessionHandler
+from .port import HttpSide, beside
 from .synthesis_pool import SynthesisPool
-from .telemetry import Telemetry
+from .telemetry import Telemetry, version
+from .voices_api import api_routes
+from .warm_model import warm_model
 
 if TYPE_CHECKING:
     from ..checkpoint.precision import Precision
     from ..loader import Model
+    from .wyoming import WyomingPort
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -68,6 +72,9 @@ def serve(
     limits: Limits | None = None,
     settings: Settings | None = None,
     log_text: bool = False,
+    openai_port: int | None = None,
+    wyoming_port: int | None = None,
+    wyoming_host: str = "127.0.0.1",
 ) -> ServerHandle:
     """Start a server in a thread of its own; returns when it accepts connections.
 
@@ -81,9 +88,13 @@ def serve(
         precision: As for :func:`streamtts.load`; a model that is loaded already keeps its own.
         token: Required of every client: ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
         origins: Web pages allowed to connect besides the server's own, e.g. ``("http://localhost:8888",)``.
-        limits: What clients may ask for, and how fast the server reads and sends.
+        limits: What clients may ask for. Its ``places`` are the ``max_batch_size`` of a model that is loaded here; 0:
+            as many as that of the model, for ``int4`` as many as this machine can serve in real time.
         settings: Used where a request gives none, such as ``load_preset("tuned")``; ``None``: the built-in defaults.
         log_text: Log the texts that clients send. Off, logs hold request ids only.
+        openai_port: A second port, for programs that expect OpenAI's API on one of its own. ``port`` has it as well.
+        wyoming_port: A port for Wyoming, the protocol of Home Assistant's voice. Needs the extra ``wyoming``.
+        wyoming_host: Address to bind for it. Wyoming has no token: whoever reaches another address may speak.
 
     Raises:
         StreamTTSError: ``bad_value`` for a reachable address without a token or several places on MPS, ``port_taken``,
@@ -96,23 +107,23 @@ def serve(
         previous = _running.pop(port, None)
     if previous is not None:
         previous.stop(deadline_s=0)
-    listening = listen(host, port)
+    wyoming: WyomingPort | None = None
+    listening = [listen(host, port)]
     try:
-        if model is None or isinstance(model, str | Path):
-            from ..generator import warm_up
-            from ..loader import load
+        if openai_port is not None:
+            listening.append(listen(host, openai_port))
+        if wyoming_port is not None:
+            from .wyoming import WyomingPort
 
-            model = load(model, precision=precision)
-            try:
-                if model.voices:
-                    warm_up(model, model.voices[0], settings)
-            except StreamTTSError as fault:  # every request will get it as its error
-                log.warning("the model was not warmed up: %s", fault.message)
-        handle = ServerHandle(
-            model, listening, host, token, tuple(origins), limits or Limits(), settings or Settings(), log_text
-        )
+            wyoming = WyomingPort(wyoming_host, wyoming_port)
+        limits, settings = limits or Limits(), settings or Settings()
+        if model is None or isinstance(model, str | Path):
+            model = warm_model(model, precision, limits.places, settings)
+        limits = replace(limits, places=limits.places or model.gpt2.max_batch_size)
+        handle = ServerHandle(model, listening, host, token, tuple(origins), limits, settings, log_text, wyoming)
     except BaseException:
-        listening.close()
+        for port_socket in filter(None, (*listening, wyoming.socket if wyoming else None)):
+            port_socket.close()
         raise
     with _running_lock:
         _running[handle.port] = handle
@@ -127,28 +138,29 @@ class ServerHandle:
         port: Port it listens on.
         limits: What clients may ask for.
         settings: Used where a request gives none.
+        wyoming_url: Address of the Wyoming port, ``tcp://host:port``; None without one.
         state: ``starting``, ``running``, ``stopping``, ``stopped`` or ``failed``.
     """
 
     def __init__(
         self,
         model: Model,
-        listening: socket.socket,
+        listening: list[socket.socket],
         host: str,
         token: str | None,
         origins: tuple[str, ...],
         limits: Limits,
         settings: Settings,
         log_text: bool,
+        wyoming: WyomingPort | None = None,
     ) -> None:
         self.host = host
-        self.port: int = listening.getsockname()[1]
-        self.limits = limits
-        self.settings = settings
-        self._model = model
-        self._token = token
-        self._origins = origins
-        self._listening = listening
+        self._ports: list[int] = [port_socket.getsockname()[1] for port_socket in listening]
+        self.port = self._ports[0]
+        self.limits, self.settings = limits, settings
+        self._model, self._token, self._origins = model, token, origins
+        self._listening, self._wyoming = listening, wyoming
+        self.wyoming_url = wyoming.url if wyoming else None
         self._log_text = log_text
         self._telemetry = Telemetry()
         self.state: State = "starting"
@@ -172,12 +184,26 @@ class ServerHandle:
     @property
     def address(self) -> str:
         """``host:port``."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self._address(self.port)
+
+    def _address(self, port: int) -> str:
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
+    @property
+    def openai_url(self) -> str:
+        """Base URL of OpenAI's API, as its clients call it: ``http://host:port/v1``."""
+        return f"http://{self._address(self._ports[-1])}/v1"
 
     @property
     def url(self) -> str:
         """Address for clients: ``ws://host:port``."""
         return f"ws://{self.address}"
+
+    @property
+    def page_url(self) -> str:
+        """Address of the player's page for a browser on this machine, with the token if there is one."""
+        address = self.address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+        return f"http://{address}/" + (f"?token={quote(self._token, safe='')}" if self._token else "")
 
     def health(self) -> dict[str, Any]:
         """The values that GET /health shows."""
@@ -190,9 +216,7 @@ class ServerHandle:
             "precision": self._model.precision,
             "sample_rate": SAMPLE_RATE,
             "connections": len(self._clients),
-            "answers": pool.answers if pool else 0,
-            "synthesising": pool.places.taken if pool else 0,
-            "waiting": pool.places.waiting if pool else 0,
+            **(pool.health() if pool else {}),
             "uptime_s": round(time.monotonic() - self._started_at, 1),
         }
 
@@ -207,6 +231,12 @@ class ServerHandle:
             Whether a client of that id was connected. Does not wait until the connection is closed.
         """
         return self._in_loop(lambda: self._clients.kick(client_id), False)
+
+    def use(self, settings: Settings) -> None:
+        """Use these settings from now on where a request gives none; answers in progress keep theirs."""
+        self.settings = settings
+        if self._pool is not None:
+            self._pool.settings = settings
 
     def _in_loop(self, task: Callable[[], T], otherwise: T) -> T:
         """The result of a short task run in the server's event loop; ``otherwise`` when the loop has ended."""
@@ -272,8 +302,10 @@ class ServerHandle:
             if not isinstance(fault, StreamTTSError):  # that one is raised to the caller, with all there is to know
                 log.exception("the server failed")
         finally:
-            self._listening.close()
+            for port_socket in filter(None, (*self._listening, self._wyoming.socket if self._wyoming else None)):
+                port_socket.close()
             loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
             self._ready.set()
 
@@ -290,42 +322,56 @@ class ServerHandle:
             self._telemetry,
             settings=self.settings,
             log_text=self._log_text,
+            admit=limits.admit,
         )
-        self._telemetry.watch("streamtts_connections", "Open WebSocket connections", lambda: len(self._clients))
-        server = await serve_websocket(
-            self._serve_client,
-            sock=self._listening,
-            process_request=HttpRoutes(
-                AccessCheck(self.host, self.port, self._token, self._origins),
-                standard_pages(self._model, self.health, self._telemetry.page),
-                self._telemetry.refused,
-            ),
-            compression=None,  # PCM does not compress well, and it would delay frames
-            max_size=limits.message_bytes,
-            # A client that reads at the speed of playback has seconds of audio in its socket before a ping, so a late
-            # pong means nothing: send_seconds and idle_seconds detect clients that are gone.
-            ping_timeout=None,
-            close_timeout=CLOSE_SECONDS,
-            logger=frames_log,
-        )
+        pool = self._pool
+        self._telemetry.watch("streamtts_connections", "Open connections", lambda: len(self._clients))
+        access, refused = AccessCheck(self.host, self._ports, self._token, self._origins), self._telemetry.refused
+        pages = standard_pages(self._model, self.health, self._telemetry.page, lambda: pool.settings)
+        api = api_routes(pool, limits, self._telemetry, self._clients)
+        http = HttpSide(http_app(access, pages, api, refused, origins=self._origins), limits.connections)
+        servers = [
+            await serve_websocket(
+                self._serve_client,
+                sock=port_socket,
+                create_connection=beside(http),
+                process_request=SocketGate(access, refused),
+                compression=None,  # PCM does not compress well, and it would delay frames
+                max_size=limits.socket_bytes,
+                # A client that reads at the speed of playback has seconds of audio in its socket before a ping, so a
+                # late pong means nothing: send_seconds and idle_seconds detect clients that are gone.
+                ping_timeout=None,
+                close_timeout=CLOSE_SECONDS,
+                logger=frames_log,
+            )
+            for port_socket in self._listening
+        ]
+        if self._wyoming is not None:
+            await self._wyoming.start(self._pool, limits, self._telemetry, self._clients)
         self.state = "running"
         self._ready.set()
         log.info("listening on %s with %s", self.url, self._model.engine)
         await self._stop.wait()
         self.state = "stopping"
-        await self._shut_down(server, self._pool)
+        await self._shut_down(servers, http, pool)
 
-    async def _shut_down(self, server: Server, pool: SynthesisPool) -> None:
-        server.close(close_connections=False)  # accepts no new ones
+    async def _shut_down(self, servers: list[Server], http: HttpSide, pool: SynthesisPool) -> None:
+        for server in servers:
+            server.close(close_connections=False)  # accepts no new ones
         await pool.stop_answers(self._deadline_s)
-        closing = [asyncio.create_task(c.close(1001, "the server is stopping")) for c in server.connections]
+        open_sockets = [connection for server in servers for connection in server.connections]
+        closing = [asyncio.create_task(socket.close(1001, "the server is stopping")) for socket in open_sockets]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
-        for connection in list(server.all_connections):
+        await http.close(CLOSE_SECONDS)
+        if self._wyoming is not None:
+            await self._wyoming.stop(CLOSE_SECONDS)
+        for connection in [connection for server in servers for connection in server.all_connections]:
             connection.transport.abort()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await server.wait_closed()
+                for server in servers:
+                    await server.wait_closed()
         except TimeoutError:
             log.warning("some connections did not close")
         await pool.stop_threads(THREAD_SECONDS)
@@ -345,19 +391,3 @@ class ServerHandle:
         connection = Connection(socket, path, self.limits, self._telemetry)
         with self._clients.connected(socket, connection):
             await serve_connection(connection, self._pool)
-
-
-async def serve_connection(connection: Connection, pool: SynthesisPool) -> None:
-    """Serve a connection in the way of its endpoint, until its client leaves."""
-    if connection.endpoint == SESSION_PATH:
-        await SessionHandler(connection, pool).run()
-    else:
-        await RequestHandler(connection, pool, simple=connection.endpoint == SIMPLE_PATH).run()
-
-
-def version() -> str:
-    """The installed package's version; in a bare checkout ``unknown``."""
-    try:
-        return metadata.version("streamtts")
-    except metadata.PackageNotFoundError:
-        return "unknown"

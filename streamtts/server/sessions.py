@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from ..chunks.word_times import Word
+from ..encode import Encoder
 from ..errors import StreamTTSError
+from ..settings import SAMPLE_RATE
 from ..text.script import PARAGRAPH, ends_paragraph
 from ..text.split import cut_ready, sentence_ends
+from ..text.tags import tags_of
+from ..wire.clips import clip_of
 from ..wire.parsing import well_formed
-from ..wire.server_messages import Audio, Cancelled, Complete, Flushed, Pong, Ready, Started
+from ..wire.server_messages import Audio, Cancelled, Complete, Flushed, Pong, Ready, Started, Verdict, words_message
+from ..wire.server_messages import Word as WordMessage
 from ..wire.session_messages import CancelContext, End, Flush, Ping, Start, Text, context_of, parse_session_message
 from .answer import Answer
 from .audio_queue import Frame
@@ -26,12 +32,22 @@ class SessionHandler:
         self._connection = connection
         self._pool = pool
         self._contexts: dict[str, _Context] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # of contexts, also of those that only wait for their verdict
+
+    def _ready(self) -> Ready:
+        model, tags = self._pool.model, tags_of(self._pool.model.tts.tokenizer)
+        return Ready(
+            engine=model.engine,
+            voices=model.voices,
+            voice_details=[entry.as_dict() for entry in model.voice_list(tags, known=True)],
+            limits=self._connection.limits.as_dict(),
+        )
 
     async def run(self) -> None:
         """Serve the connection until the client leaves; then stop whatever still runs for it."""
-        connection, model = self._connection, self._pool.model
+        connection = self._connection
         try:
-            await connection.send(Ready(engine=model.engine, voices=model.voices, limits=connection.limits.as_dict()))
+            await connection.send(await asyncio.to_thread(self._ready))
             while (frame := await connection.receive()) is not None:
                 try:
                     await self._take(frame)
@@ -40,11 +56,10 @@ class SessionHandler:
         except ClientGone:
             pass
         finally:
-            tasks = [context.task for context in self._contexts.values() if context.task is not None]
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
 
     async def _take(self, frame: str | bytes) -> None:
         """Act on a message.
@@ -86,12 +101,23 @@ class SessionHandler:
                 f"{len(contexts)} contexts are open, and no more are allowed: end or cancel one first",
                 field="context_id",
             )
-        self._pool.check_voice(message.voice)  # now, not at the first text
+        clip = clip_of(message.voice_clip, self._connection.limits)
+        if clip is None:
+            self._pool.check_voice(message.voice)  # now, not at the first text
         context = contexts[context_id] = _Context(
-            self._connection, self._pool, message, lambda: contexts.pop(context_id)
+            self._connection, self._pool, message, clip, lambda: contexts.pop(context_id)
         )
-        await self._connection.send(Started(context_id=context_id, settings=context.answer.settings.as_dict()))
-        context.task = asyncio.create_task(context.run())
+        await self._connection.send(
+            Started(
+                context_id=context_id,
+                settings=context.answer.settings.as_dict(),
+                encoding=message.encoding or "s16le",
+                sample_rate=message.rate,
+            )
+        )
+        task = asyncio.create_task(context.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 class _Context:
@@ -101,15 +127,24 @@ class _Context:
         connection: The connection.
         pool: The model, and the places and threads to use it in.
         start: The message that opened the context.
+        clip: The clip in it.
         leave: Called just before the final message, with which the id may be used again.
     """
 
-    def __init__(self, connection: Connection, pool: SynthesisPool, start: Start, leave: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        pool: SynthesisPool,
+        start: Start,
+        clip: bytes | None,
+        leave: Callable[[], object],
+    ) -> None:
         self._leave = leave
         self.context_id = start.context_id
         settings = start.settings_over(pool.settings)
-        self.answer = Answer(pool, new_request_id(), start.voice, settings, received=time.monotonic())
-        self.task: asyncio.Task[None] | None = None
+        self.answer = Answer(pool, new_request_id(), start.voice, settings, clip=clip, received=time.monotonic())
+        if start.verdict:
+            self.answer.keep()
         self._connection, self._pool = connection, pool
         self._text = ""  # all of it
         self._said = 0  # characters passed to the answer
@@ -117,6 +152,8 @@ class _Context:
         self._half = ""  # first half of a UTF-16 pair whose second half has not come yet
         self._ended = False
         self._seq = 0
+        self._rate, self._encoder = start.rate, Encoder(start.format, start.rate)
+        self._last: Frame | None = None
 
     # ------------------------------------------------------------ from the client
 
@@ -166,7 +203,7 @@ class _Context:
             )
 
     def _say(self, characters: int) -> None:
-        """Pass so many more characters to the answer, a sentence at a time: `text_spoken` counts whole sentences."""
+        """Pass so many more characters to the answer, a sentence at a time."""
         begun = self._said
         for stop in [*sentence_ends(self._text[begun : begun + characters]), characters]:
             piece = self._text[self._said : begun + stop]
@@ -184,21 +221,36 @@ class _Context:
         connection = self._connection
         try:
             with self._pool.running(self.answer, connection.endpoint):
-                await connection.deliver(self.answer, self._header, at_flush=self._flushed)
+                await connection.deliver(self.answer, self._encode, at_flush=self._flushed)
+                if self._last is not None and not self.answer.cancelled:
+                    head, audio = self._rest(self._last)
+                    if audio:
+                        await connection.send_audio(head, audio)
                 final = self._final()
                 self._leave()
                 await connection.send(final)
+            if isinstance(final, Complete) and not self._pool.closing and (found := await self._verdict()):
+                await connection.send(found)
         except StreamTTSError as fault:
             self._leave()
             await connection.send_error(fault, context_id=self.context_id)
         except ClientGone:
             pass  # the handler notices it, too
 
+    async def _verdict(self) -> Verdict | None:
+        """The verdict, where one was asked for. The answer is complete: a fault here is none of the answer."""
+        try:
+            found = await self.answer.verdict(self._rate)
+            return found and found.model_copy(update={"context_id": self.context_id})
+        except StreamTTSError as fault:
+            return Verdict(context_id=self.context_id, sentence=f"Not measured: {fault.message}")
+
     def _final(self) -> Cancelled | Complete:
         stats = self.answer.stats()
         if self.answer.cancelled:
             spoken = self._text[: self.answer.audio.text_spoken]
-            return Cancelled(context_id=self.context_id, samples_sent=stats.samples, text_spoken=spoken, stats=stats)
+            sent = self._encoder.samples
+            return Cancelled(context_id=self.context_id, samples_sent=sent, text_spoken=spoken, stats=stats)
         if not stats.samples:
             raise StreamTTSError(
                 "text_empty",
@@ -207,16 +259,45 @@ class _Context:
             )
         return Complete(context_id=self.context_id, stats=stats)
 
-    def _header(self, frame: Frame) -> Audio:
+    def _encode(self, frame: Frame) -> tuple[Audio, bytes]:
+        """A frame in the context's encoding, and its header. At another rate its last 13 ms wait for the next frame."""
+        self._last = frame
+        before = self._encoder.samples
+        audio = self._encoder.push(frame.samples)
+        waits = frame.ends_piece and not self._ended and frame.text_range[1] >= self.answer.text.chars
+        return self._header(before, frame.tokens, frame.text_range, frame.words, waits), audio
+
+    def _rest(self, last: Frame) -> tuple[Audio, bytes]:
+        before = self._encoder.samples
+        audio = self._encoder.finish()
+        return self._header(before, 0, last.text_range, (), False), audio
+
+    def _header(
+        self,
+        sample_offset: int,
+        tokens: int,
+        text_range: tuple[int, int],
+        words: Sequence[Word],
+        waits_for_text: bool,
+    ) -> Audio:
         self._seq += 1
         return Audio(
             context_id=self.context_id,
             seq=self._seq - 1,
-            sample_offset=frame.sample_offset,
-            samples=len(frame.samples),
-            tokens=frame.tokens,
-            text_range=frame.text_range,
+            sample_offset=sample_offset,
+            samples=self._encoder.samples - sample_offset,
+            tokens=tokens,
+            text_range=text_range,
+            words=self._words(words),
+            waits_for_text=waits_for_text,
         )
+
+    def _words(self, words: Sequence[Word]) -> list[WordMessage] | None:
+        """Words for a header, at the context's sample rate; None where the settings ask for none."""
+        if not self.answer.settings.word_times:
+            return None
+        told = words_message(words)
+        return told if self._rate == SAMPLE_RATE else [word.at_rate(self._rate) for word in told]
 
     async def _flushed(self) -> None:
         await self._connection.send(Flushed(context_id=self.context_id))

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ModelFailed, StreamTTSError
 from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN, Settings
+from .admission import Demand
 from .audio_queue import AudioQueue, Frame
 from .synthesis_pool import SynthesisPool
 from .text_queue import Mark, Piece, TextQueue
+from .verdict import Kept
 
 if TYPE_CHECKING:
     from ..generator import AudioChunk, Stream
@@ -27,6 +29,7 @@ T = TypeVar("T")
 FIRST_SOUND_SECONDS = (
     0.5  # a new answer is due this long after its request came; later ones: when the listener runs out
 )
+_LEAST_TO_MAKE_SECONDS = 0.5  # expected of an answer that is longer than its text made expect
 
 
 class Synthesis:
@@ -36,7 +39,7 @@ class Synthesis:
         pool: The model, and the places and threads to use it in.
         text: Where pieces of text come from.
         audio: Where frames go to.
-        voice: Name of the voice.
+        voice: Name of the voice, or an audio file that is the voice.
         settings: How to stream.
         frame_samples: Synthesise each piece completely, then cut it into frames of this length; ``None`` streams.
 
@@ -47,8 +50,10 @@ class Synthesis:
         tail_dropped_tokens: Tokens of noise dropped after the last words.
         missing_text, repeated_text: Words left out and words said twice, so far.
         watermarked: Whether the audio carries the watermark.
+        let_in: The server has taken the answer on.
         speaking: A piece is being synthesised, or waits for a place.
         cancelled: :meth:`cancel` was called.
+        kept: Where samples and tokens are kept, if somebody wants them judged.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class Synthesis:
         pool: SynthesisPool,
         text: TextQueue,
         audio: AudioQueue,
-        voice: str,
+        voice: str | bytes,
         settings: Settings,
         frame_samples: int | None,
     ) -> None:
@@ -64,7 +69,8 @@ class Synthesis:
         self.missing_text = self.repeated_text = ""
         self.seams: list[int] = []
         self.stages: dict[str, float] = {}
-        self.watermarked = self.speaking = self.cancelled = False
+        self.watermarked = self.let_in = self.speaking = self.cancelled = False
+        self.kept: Kept | None = None
         self._pool, self._text, self._audio = pool, text, audio
         self._voice, self._settings, self._frame_samples = voice, settings, frame_samples
         self._first_at: float | None = None  # when the first frame was made: the listener is assumed to start then
@@ -121,12 +127,15 @@ class Synthesis:
         """Synthesise one piece, holding a place while there is work to do and room for its result."""
         places = self._pool.places
         with places.queueing() if self._first_at is None else contextlib.nullcontext():
+            if not self.let_in:
+                await self._pool.admission.let_in(self._wanted)
+                self.let_in = True
             chunks = await self._prepare(piece.text)
             if chunks is None:
                 return
             await places.take(self._due())
         try:
-            await self._make(chunks, piece.text_range)
+            await self._make(chunks, piece)
         finally:
             if self.cancelled:
                 self._pool.threads.submit(_exhaust, chunks)  # a cancelled stream ends by itself, in its own time
@@ -154,12 +163,13 @@ class Synthesis:
 
         if self.cancelled:
             return None
-        one_shot = self._frame_samples is not None
-        self._stream = stream_text(self._pool.model, text, self._voice, self._settings, one_shot=one_shot)
+        model, one_shot = self._pool.model, self._frame_samples is not None
+        voice = model.voice_of(self._voice) if isinstance(self._voice, bytes) else model.voice(self._voice)
+        self._stream = stream_text(model, text, voice, self._settings, one_shot=one_shot)
         self._stream.threads = self._pool.threads_per_stage
         return iter(self._stream)
 
-    async def _make(self, chunks: Iterator[AudioChunk], text_range: tuple[int, int]) -> None:
+    async def _make(self, chunks: Iterator[AudioChunk], piece: Piece) -> None:
         """Make the chunks of a piece.
 
         Begins with a place, which is given back at the end, and in between while the audio queue is full or another
@@ -168,11 +178,11 @@ class Synthesis:
         places, start = self._pool.places, self.samples
         holding = True
         try:
-            while (chunk := await self._work(next, chunks, None, threads=self._pool.threads)) is not None:
+            while (chunk := await self._chunk(chunks)) is not None:
                 if self.cancelled:
                     continue
                 self._count(chunk, start)
-                self._put(chunk, start, text_range)
+                self._put(chunk, start, piece)
                 if self._must_wait() or self._another_is_due():
                     holding = False
                     if self._stream is not None:
@@ -185,6 +195,20 @@ class Synthesis:
         finally:
             if holding:
                 places.give()
+
+    async def _chunk(self, chunks: Iterator[AudioChunk]) -> AudioChunk | None:
+        with self._pool.load.making() as making:
+            chunk = await self._work(self._next, chunks, threads=self._pool.threads)
+            making.audio_s = len(chunk.samples) / SAMPLE_RATE if chunk else 0.0
+        self._pool.admission.look_again()
+        return chunk
+
+    def _next(self, chunks: Iterator[AudioChunk]) -> AudioChunk | None:
+        """The next chunk, made in turn with those of other answers."""
+        from ..t3.turns import due
+
+        with due(self._due()):
+            return next(chunks, None)
 
     async def _work(self, task: Callable[..., T], *args: Any, threads: ThreadPoolExecutor | None) -> T:
         """Run the model's work in a thread. It is waited for to its end, also when the answer is cancelled."""
@@ -202,6 +226,17 @@ class Synthesis:
             return self._text.received + FIRST_SOUND_SECONDS
         return self._first_at + self.samples / SAMPLE_RATE
 
+    def _wanted(self) -> Demand:
+        made_s, now = self.samples / SAMPLE_RATE, time.monotonic()
+        expected_s = self._text.chars * self._pool.seconds_a_character
+        return Demand(max(0.0, self._due() - now), max(_LEAST_TO_MAKE_SECONDS, expected_s - made_s))
+
+    def demand(self) -> Demand | None:
+        """What the listener needs; None where that is nothing, also if it has stopped reading."""
+        done = not self.speaking and self._text.empty()
+        stopped_reading = self._must_wait() and self._due() < time.monotonic()
+        return None if done or stopped_reading or self.cancelled else self._wanted()
+
     def _another_is_due(self) -> bool:
         """Whether an answer that waits for a place is due before this one."""
         first = self._pool.places.first_due()
@@ -218,6 +253,8 @@ class Synthesis:
         self.seams.extend(start + seam for seam in chunk.seams)
         for stage, ms in chunk.stage_ms.items():
             self.stages[stage] = self.stages.get(stage, 0.0) + ms
+        if self.kept is not None and self._stream is not None:
+            self.kept.add(chunk, self._stream)
         if chunk.is_last and self._stream is not None:
             self.watermarked = self._stream.stats.watermarked
             stats = self._stream.stats
@@ -226,14 +263,16 @@ class Synthesis:
             self.repeated_text = f"{self.repeated_text} {stats.repeated_text}".strip()
             self._complete.append(stats.complete_text)
 
-    def _put(self, chunk: AudioChunk, start: int, text_range: tuple[int, int]) -> None:
+    def _put(self, chunk: AudioChunk, start: int, piece: Piece) -> None:
         """Put a chunk into the audio queue as one frame, or as frames of the length asked for."""
+        words = tuple(word.moved(piece.offset, start) for word in chunk.words)
         step = self._frame_samples or len(chunk.samples)
         for at in range(0, len(chunk.samples), max(step, 1)):
             samples = chunk.samples[at : at + step]
             last = chunk.is_last and at + step >= len(chunk.samples)
             tokens = round(len(samples) / SAMPLES_PER_TOKEN)
-            self._audio.put(Frame(samples, start + chunk.sample_offset + at, tokens, text_range, last))
+            self._audio.put(Frame(samples, start + chunk.sample_offset + at, tokens, piece.text_range, last, words))
+            words = ()
 
 
 def _exhaust(chunks: Iterator[Any]) -> None:

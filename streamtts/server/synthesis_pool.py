@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StreamTTSError
 from ..settings import Settings
+from ..wire.limits import Admit
+from .admission import Admission, Demand
+from .load import Load
 from .scheduler import Places
 from .telemetry import Telemetry
 
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_RETRY_SECONDS = 120  # clients that obey `Retry-After` wait no longer than this
+SECONDS_A_CHARACTER = 0.068  # of speech in English, until answers have been made
 LAST_MESSAGES_SECONDS = 1.0  # after the deadline of a stopping server, time to send the last messages
 
 
@@ -35,6 +42,7 @@ class SynthesisPool:
         telemetry: Where answers are counted.
         settings: Used where a request gives none.
         log_text: Log the texts that clients send. Off by default, to keep them private.
+        admit: What becomes of a request that would make other listeners run out of audio.
 
     Raises:
         StreamTTSError: ``bad_value`` for several places on MPS, where PyTorch crashes in two threads at once.
@@ -49,6 +57,7 @@ class SynthesisPool:
         *,
         settings: Settings | None = None,
         log_text: bool = False,
+        admit: Admit = "all",
     ) -> None:
         if places > 1 and model.device.startswith("mps"):  # https://github.com/pytorch/pytorch/issues/197805
             why = f"places is {places}; on {model.device} it must be 1: PyTorch crashes there in two threads at once"
@@ -63,13 +72,25 @@ class SynthesisPool:
         self.log_text = log_text
         self.closing = False  # set when the server stops: no new answer is begun
         self.tasks: set[asyncio.Task[None]] = set()  # of answers being synthesised
+        self._answer_seconds = 1.0  # moving average of whole answers
         self._answers: set[Answer] = set()
+        self.load = Load()
+        self.admission = Admission(admit, self.load, self._demands)
+        self.seconds_a_character = SECONDS_A_CHARACTER  # moving average
         self._no_answers = asyncio.Event()
         self._no_answers.set()
-        telemetry.watch("streamtts_answers_running", "Answers in progress, also those queued", lambda: self.answers)
-        telemetry.watch("streamtts_places_taken", "Syntheses running now", lambda: self.places.taken)
-        telemetry.watch("streamtts_queue", "Waiting for a synthesis place", lambda: self.places.waiting)
-        telemetry.watch("streamtts_buffered_bytes", "Audio made and not yet sent", lambda: self.buffered_bytes)
+        for name, help, value in (
+            ("answers_running", "Answers in progress, also those queued", lambda: self.answers),
+            ("places", "Syntheses at once, at most", lambda: places),
+            ("places_taken", "Syntheses running now", lambda: self.places.taken),
+            ("queue", "Waiting for a synthesis place, or to be let in", lambda: self.waiting),
+            ("buffered_bytes", "Audio made and not yet sent", lambda: self.buffered_bytes),
+            ("listeners", "Answers being heard, also those sent whole", lambda: self.listeners),
+            ("pass_rows", "Answers in T3's latest pass", lambda: self.pass_rows),
+            ("audio_rate", "Audio (s) made per second, over the last 10 s", lambda: self.load.rate),
+            ("audio_rate_possible", "The same while at work", lambda: self.load.possible() or math.nan),
+        ):
+            telemetry.watch(f"streamtts_{name}", help, value)
 
     @contextmanager
     def running(self, answer: Answer, endpoint: str) -> Iterator[None]:
@@ -94,6 +115,13 @@ class SynthesisPool:
             if not self._answers:
                 self._no_answers.set()
             stats = answer.stats()
+            if end == "complete":
+                self._answer_seconds += 0.2 * (stats.total_ms / 1000 - self._answer_seconds)
+                self.load.sent(answer.audio.sent.ahead_ms(time.monotonic() * 1000) / 1000)
+                if stats.text_chars:
+                    a_character = stats.audio_ms / 1000 / stats.text_chars
+                    self.seconds_a_character += 0.2 * (a_character - self.seconds_a_character)
+            self.admission.look_again()
             self.telemetry.answered(endpoint, end, stats)
             log.info(
                 "request %s: %s, %d ms of audio in %d ms", stats.request_id, end, stats.audio_ms, stats.total_ms,
@@ -106,14 +134,58 @@ class SynthesisPool:
         return len(self._answers)
 
     @property
+    def waiting(self) -> int:
+        """Answers that wait for a place, and requests that wait to be let in."""
+        return self.places.waiting + self.admission.waiting
+
+    @property
+    def listeners(self) -> int:
+        """Answers that somebody hears now, also those sent whole and not yet heard to their end."""
+        return sum(answer.audio.sent.frames > 0 for answer in list(self._answers)) + self.load.still_heard
+
+    @property
+    def pass_rows(self) -> int:
+        """How many answers T3 spoke in its latest pass; 0 while none is being made."""
+        return self.model.gpt2.latest_rows if self.places.taken else 0
+
+    def health(self) -> dict[str, Any]:
+        """What `/health` tells of the work."""
+        possible = self.load.possible()
+        return {
+            "answers": self.answers,
+            "synthesising": self.places.taken,
+            "waiting": self.waiting,
+            "listeners": self.listeners,
+            "places": self.places.count,
+            "max_batch_size": self.model.gpt2.max_batch_size,
+            "pass_rows": self.pass_rows,
+            "audio_rate": round(self.load.rate, 2),
+            "audio_rate_possible": None if possible is None else round(possible, 2),
+        }
+
+    def _demands(self) -> list[Demand]:
+        return [demand for answer in self._answers if (demand := answer.demand()) is not None]
+
+    @property
     def buffered_bytes(self) -> int:
         """Memory taken by audio that is made and not yet sent."""
         return sum(answer.audio.buffered_bytes for answer in self._answers)
 
     @property
+    def retry_after_seconds(self) -> int:
+        """When a client that was answered ``busy`` may expect a place: 1 to 120 s."""
+        expected_s = (self.places.queued + 1) * self._answer_seconds / self.places.count
+        return min(max(math.ceil(max(expected_s, self.admission.room_in_s)), 1), LONGEST_RETRY_SECONDS)
+
+    @property
     def threads_per_stage(self) -> int:
-        """PyTorch threads for each stage of one answer: the places share the cores."""
-        return max(1, self.model.threads // self.places.count)
+        """PyTorch threads for each stage of one answer: the places share the cores, or take turns at them."""
+        return self.model.threads if self.batching else max(1, self.model.threads // self.places.count)
+
+    @property
+    def batching(self) -> bool:
+        """Whether T3 speaks several texts in one pass."""
+        return self.model.gpt2.max_batch_size > 1
 
     def check_voice(self, name: str) -> None:
         """Refuse a voice that does not exist. It is loaded later, off the event loop: a new clip takes seconds.
@@ -123,7 +195,7 @@ class SynthesisPool:
         """
         names = self.model.voices
         if name not in names:
-            from ..voice.clips import unknown_voice
+            from ..voice.folder import unknown_voice
 
             raise unknown_voice(name, names)
 
@@ -131,10 +203,11 @@ class SynthesisPool:
         """The settings as this server runs them: T3 has a thread of its own only where every place has two cores.
 
         Otherwise that thread would take from other answers the time that their next chunk needs, for tokens whose audio
-        is heard seconds later.
+        is heard seconds later. Where T3 speaks several texts in one pass, it would be one pass for tokens not yet due.
         """
         places, cores = self.places.count, os.cpu_count() or 1
-        if places == 1 or self.model.device != "cpu" or cores >= 2 * places or not settings.parallel:
+        cores_to_spare = cores >= 2 * places and not self.batching
+        if places == 1 or self.model.device != "cpu" or cores_to_spare or not settings.parallel:
             return settings
         return settings.replace(parallel=False)
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
@@ -121,3 +122,11 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             values["exception"] = self.formatException(record.exc_info)
         return json.dumps(values)
+
+
+def version() -> str:
+    """The installed package's version; in a bare checkout ``unknown``."""
+    try:
+        return metadata.version("streamtts")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -14,6 +14,11 @@ class Piece:
     text: str
     text_range: tuple[int, int]  # start and stop in the answer's whole text, characters
 
+    @property
+    def offset(self) -> int:
+        """Where ``text`` begins in the answer's whole text; a pause may have been put before it."""
+        return self.text_range[1] - len(self.text)
+
 
 class Mark(Enum):
     """What may stand between pieces of text, and between frames of audio."""

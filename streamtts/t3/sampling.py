@@ -9,12 +9,46 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint.architecture import Architecture
 from ..settings import Settings
+
+
+class RandomStream:
+    """The random numbers of one utterance: a seed means the same tokens on every device and with every PyTorch.
+
+    ``torch.multinomial`` draws other tokens for the same seed from PyTorch 2.7 on, and others again on a GPU. Here the
+    numbers are words of Philox, which NumPy promises never to change. A draw uses as many of them as there are tokens,
+    whatever their probabilities: two utterances that differ in one draw still use the same numbers in all later ones.
+
+    Args:
+        seed: 0 to 2**32 - 1.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.Philox(key=seed)
+
+    def draw(self, probabilities: Tensor) -> Tensor:
+        """Draw one id, by an exponential race: each token arrives after an exponential time at a rate that is its
+        probability, and the first one wins. It is the Gumbel-max trick without its logarithm of the probabilities.
+
+        A last bit that differs between machines changes the winner only if two tokens arrive at almost the same time.
+
+        Args:
+            probabilities: (1, n), on the CPU.
+
+        Returns:
+            (1, 1), int64.
+        """
+        rates = probabilities[0].numpy().astype(np.float64)
+        words = np.asarray(self._bits.random_raw(len(rates)))
+        (possible,) = np.nonzero(rates)
+        uniform = ((words[possible] >> 11) + 0.5) / 2**53  # in (0, 1), both ends excluded
+        return torch.tensor([[possible[np.argmin(-np.log(uniform) / rates[possible])]]])
 
 
 class Sampler:
@@ -56,9 +90,9 @@ class Sampler:
             scores.scatter_(1, history, torch.where(said < 0, said * self.penalty, said / self.penalty))
         return F.softmax(scores, dim=-1)
 
-    def __call__(self, logits: Tensor, history: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, logits: Tensor, history: Tensor, random: RandomStream) -> Tensor:
         """The next token's id (1, 1)."""
-        return torch.multinomial(self.probabilities(logits, history), num_samples=1, generator=generator)
+        return random.draw(self.probabilities(logits, history))
 
 
 def stock_processors(architecture: Architecture, settings: Settings) -> Any:

@@ -1,4 +1,4 @@
-"""Speaks one piece of text with T3's guards: it does not stop before the last word, nor go on after it."""
+"""Speaks one piece of text with T3's guards: every word once, and nothing after the last one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..settings import Settings
-from ..text.script import Piece, text_ids
+from ..text.script import Piece, text_ids, text_tokens
+from ..text.user_words import PieceWords
 from ..text.words import heard, word_spans
 from ..voice.conditionals import Voice
 from .early_stop_guard import EarlyStopGuard
 from .pauses import insert_pauses
+from .sampling import RandomStream
 from .step import speech_tokens
 from .tail_guard import TailGuard, TailRules, spoken_length
 from .text_heads import Positions, TextHeads
+from .word_path import Saying
 
 if TYPE_CHECKING:
     from ..loader import Model
 
-MAX_RETRIES = 2  # for the rest of a piece that T3 left out
+MAX_RETRIES = 4  # for the rest of a piece that T3 left out; at the last one it may skip words
 
 
 @dataclass
@@ -29,15 +32,15 @@ class SaidText:
     """What T3 said of the text so far.
 
     Attributes:
-        known: T3's attention follows the text, so that it is known what was said.
+        unknown: Something was said without a head that follows the text, so that it is not known what.
         finished: All of the text has had its turn.
         missing: Words that were left out, in order.
         repeated: Words that were said twice.
         dropped: Speech tokens dropped by the guards.
-        retries: How often words that were missing at the end of a piece were spoken on their own.
+        retries: How often the rest of a piece was spoken on its own, as T3 had stopped or jumped.
     """
 
-    known: bool = False
+    unknown: bool = False
     finished: bool = False
     missing: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
@@ -49,52 +52,63 @@ class SaidText:
         """Every word was said; None where that is not known, or not yet."""
         if self.missing:
             return False
-        return True if self.known and self.finished else None
+        return True if self.finished and not self.unknown else None
 
 
 def say_piece(
-    model: Model, piece: Piece, voice: Voice, settings: Settings, generator: torch.Generator, said: SaidText
+    model: Model,
+    piece: Piece,
+    voice: Voice,
+    settings: Settings,
+    random: RandomStream,
+    said: SaidText,
+    words: PieceWords | None = None,
 ) -> Iterator[int]:
-    """Speech tokens of one piece of text; what T3 leaves out at its end is spoken after it.
+    """Speech tokens of one piece of text; where T3 stops or jumps, it is given the rest as a text of its own.
 
     Args:
         model: From :func:`streamtts.load`.
         piece: What to say.
         voice: Who says it.
         settings: Sampling fields and guards.
-        generator: Random stream of the utterance.
+        random: Of the utterance.
         said: Added to, as the piece is said.
+        words: The user's words in it; with them the tokens are :class:`streamtts.t3.word_path.WordToken`.
     """
 
     def encode(text: str) -> torch.Tensor:
         return torch.tensor([text_ids(model.tts.tokenizer, text)], device=model.device)
 
-    speaker = _Speaker(model, voice, settings, generator, said)
-    yield from insert_pauses(speaker.say(piece.text, piece.ids), piece, model.gpt2, voice, encode)
-    for _ in range(MAX_RETRIES):
-        if not (rest := speaker.rest) or speaker.cut_off:
-            break
-        said.retries += 1
-        yield from speaker.say(rest, text_ids(model.tts.tokenizer, rest))
-    said.missing += speaker.rest.split()
+    speaker = _Speaker(model, voice, settings, random, said)
+
+    def tokens() -> Iterator[int]:
+        yield from speaker.say(piece.text, piece.ids, words)
+        for n in range(1, MAX_RETRIES + 1):
+            if not (rest := speaker.rest) or speaker.cut_off:
+                break
+            said.retries += 1
+            ids, ends = text_tokens(model.tts.tokenizer, rest)
+            yield from speaker.say(rest, ids, words and words.part(rest, ends), may_jump=n == MAX_RETRIES)
+        said.missing += speaker.rest.split()
+
+    return insert_pauses(tokens(), piece, model.gpt2, voice, encode)
 
 
 class _Speaker:
     """Says texts one after another, and knows what was left out of the last one."""
 
-    def __init__(
-        self, model: Model, voice: Voice, settings: Settings, generator: torch.Generator, said: SaidText
-    ) -> None:
+    def __init__(self, model: Model, voice: Voice, settings: Settings, random: RandomStream, said: SaidText) -> None:
         self.rest = ""  # of the last text: the words behind the last one said
         self.cut_off = False  # the last text reached max_tokens
-        self._model, self._voice, self._settings, self._generator, self._said = model, voice, settings, generator, said
-        self._heads = model.text_heads(voice) if settings.early_stop_guard or settings.tail_guard else None
+        self._model, self._voice, self._settings, self._random, self._said = model, voice, settings, random, said
+        self._heads = model.text_heads(voice) if _looks(settings) else None
 
-    def say(self, text: str, ids: Sequence[int]) -> Iterator[int]:
+    def say(self, text: str, ids: Sequence[int], words: PieceWords | None, may_jump: bool = False) -> Iterator[int]:
         model, settings, heads = self._model, self._settings, self._heads
+        saying = Saying(words, heads) if words else None
         self.rest = ""
         tail = TailGuard(text, len(ids), heads=heads) if settings.tail_guard else None
-        early = self._early_stop_guard(text, ids, heads) if settings.early_stop_guard and heads else None
+        early = self._early_stop_guard(text, ids, heads, may_jump) if settings.early_stop_guard and heads else None
 
         def watch(stop: float, positions: Positions) -> bool:
             if tail:
@@ -107,10 +121,13 @@ class _Speaker:
             self._voice,
             model.architecture,
             settings,
-            self._generator,
+            self._random,
             watch if tail or early else None,
             attention=heads is not None,
+            look=(heads.heads, saying.look) if saying and heads else None,
         )
+        if saying:
+            tokens = saying.mark(tokens)
         if tail:
             tokens = tail.filter(tokens)
         if early:
@@ -121,15 +138,18 @@ class _Speaker:
             self._said.dropped += (tail.dropped if tail else 0) + (early.dropped if early else 0)
         if early:
             self._account(text, early)
+        else:
+            self._said.unknown = True
 
-    def _early_stop_guard(self, text: str, ids: Sequence[int], heads: TextHeads) -> EarlyStopGuard:
+    def _early_stop_guard(self, text: str, ids: Sequence[int], heads: TextHeads, may_jump: bool) -> EarlyStopGuard:
         fixed, per_character = TailRules.longest
-        return EarlyStopGuard(heard(self._model.tts.tokenizer, ids), heads, fixed + per_character * spoken_length(text))
+        longest = fixed + per_character * spoken_length(text)
+        return EarlyStopGuard(heard(self._model.tts.tokenizer, ids), heads, longest, may_jump)
 
     def _account(self, text: str, early: EarlyStopGuard) -> None:
         """Name the words that were left out or said twice; those at the end are the rest."""
         left_out, twice = early.left_out(), early.said_twice()
-        self._said.known, self.cut_off = True, early.steps >= self._settings.max_tokens
+        self.cut_off = early.steps >= self._settings.max_tokens
         if not left_out and not twice:
             return
         words = word_spans(self._model.tts.tokenizer, text)
@@ -140,6 +160,11 @@ class _Speaker:
         gone = [word for (word, _), flag in zip(words, missing, strict=False) if flag]
         self._said.missing += gone
         self._said.repeated += [word for word, span in words if most_of(span, twice)]
+
+
+def _looks(settings: Settings) -> bool:
+    """Whether anything asks where T3's attention is in the text."""
+    return settings.early_stop_guard or settings.tail_guard or settings.word_times
 
 
 def most_of(word: range, spans: Sequence[range]) -> bool:

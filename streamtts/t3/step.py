@@ -12,6 +12,7 @@ import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..checkpoint.architecture import Architecture
 from ..checkpoint.kv_memory import copy_with_capacity
 from ..settings import Settings
 from ..voice.conditionals import Voice
-from .sampling import Sampler
+from .sampling import RandomStream, Sampler
 
 START, STOP = 6561, 6562  # ids from 6561 up are not speech
 _GROW = 256  # positions the cache grows by
@@ -33,6 +34,10 @@ _GROW = 256  # positions the cache grows by
 # Asked at every step, before its token is drawn, whether that may be the stop token. Told how likely the stop token is,
 # 0 to 1, and the text token that each attention head looks at most, (layers * heads,).
 Watch = Callable[[float, NDArray[np.int64]], bool]
+
+# Told at every step, before its token is drawn, how much some of the heads look at each text token: float32 (heads,
+# text tokens), the logarithm of attention but for a constant of each head.
+Look = Callable[[NDArray[np.float32]], None]
 
 # Takes the index of a layer, and its keys and values of the next n positions (2, 1, heads, n, head_size). Stores them
 # and returns those to attend to.
@@ -48,31 +53,41 @@ class KVCache:
         length: How many of the first positions are in use.
         scales: If ``data`` is int8, the value of one step: float32 (layers, 2, heads, 1, head_size).
         bound: What a backbone keeps that points to this memory.
+        row: Its place in the memory that is shared with other utterances; None: it has memory of its own.
     """
 
     data: Tensor
     length: int = 0
     scales: Tensor | None = None
     bound: Any = None
+    row: int | None = None
 
     def reserve(self, more: int) -> None:
         """Make room for ``more`` positions."""
         need = self.length + more
         if need > self.data.shape[3]:
-            self.data = copy_with_capacity(self.data, self.length, need + _GROW)
+            self.data, self.row = copy_with_capacity(self.data, self.length, need + _GROW), None
 
     def copy(self, room: int = 0) -> KVCache:
         """An independent cache with the same content and room for some more positions."""
         return KVCache(copy_with_capacity(self.data, self.length, self.length + room), self.length, self.scales)
 
     def keys(self, positions: range) -> Tensor:
-        """Keys (layers, heads, positions, head_size) of some positions, with scales applied, for :func:`looks_at`."""
+        """Keys (layers, heads, positions, head_size) of some positions, scales applied, for :func:`text_scores`."""
         keys = self.data[:, 0, :, positions.start : positions.stop]
         return keys if self.scales is None else keys * self.scales[:, 0]
 
 
 class Backbone(ABC):
-    """The GPT-2 blocks of a stock T3 with an explicit cache. It holds no state of any utterance."""
+    """The GPT-2 blocks of a stock T3 with an explicit cache. It holds no state of any utterance.
+
+    Attributes:
+        max_batch_size: Utterances whose steps may be made in one pass; 1: each is made alone.
+        latest_rows: Utterances in the latest pass.
+    """
+
+    max_batch_size = 1
+    latest_rows = 1
 
     def __init__(self, t3: Any) -> None:
         self.t3 = t3
@@ -85,7 +100,7 @@ class Backbone(ABC):
     def forward(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
         """Embeddings x (1, n, size) of the next n positions -> hidden states (1, n, size). The cache grows by n.
 
-        If ``queries`` is given, each layer appends its queries (heads, n, head_size) to it, for :func:`looks_at`.
+        If ``queries`` is given, each layer appends its queries (heads, n, head_size) to it, for :func:`text_scores`.
         """
 
     def logits(self, x: Tensor, cache: KVCache, queries: list[Tensor] | None = None) -> Tensor:
@@ -119,6 +134,14 @@ class Backbone(ABC):
     def give_back(self, prefix: KVCache, cache: KVCache) -> None:
         """End the use of a cache. The last one given back is kept for reuse."""
         self._spare[:] = [(prefix, cache)]
+
+    def pass_ms(self, rows: int) -> float:
+        """How long one pass for so many utterances takes here, by a short timing. Only while nothing else is made."""
+        raise NotImplementedError("only where max_batch_size is above 1")
+
+    def decoding(self) -> AbstractContextManager[None]:
+        """Around the decoding of a chunk, in the thread that makes the steps: nobody need wait for its next one."""
+        return contextlib.nullcontext()
 
 
 class Gpt2(Backbone):
@@ -184,17 +207,17 @@ def voice_prefix(gpt2: Backbone, voice: Voice) -> KVCache:
     return voice.once("t3_prefix", make)  # type: ignore[no-any-return]
 
 
-def looks_at(queries: list[Tensor], keys: Tensor) -> Tensor:
-    """The text position that each head attends to most, counted from the first of the text: (n, layers * heads).
+def text_scores(queries: list[Tensor], keys: Tensor) -> Tensor:
+    """Products of queries and keys (layers * heads, text tokens, n), in one operation over all layers.
 
-    It is one product over all layers, for the text positions only. The largest score needs no softmax.
+    The largest of a head is the text token that it attends to most; that needs no softmax.
 
     Args:
         queries: From :meth:`Backbone.forward`.
         keys: Of the text, from :meth:`KVCache.keys`.
     """
     q = torch.stack(queries)  # (layers, heads, n, head_size)
-    return (keys @ q.mT).argmax(2).flatten(0, 1).T  # in this order of the factors the keys are not copied
+    return (keys @ q.mT).flatten(0, 1)  # in this order of the factors the keys are not copied
 
 
 @torch.inference_mode()
@@ -204,9 +227,10 @@ def speech_tokens(
     voice: Voice,
     architecture: Architecture,
     settings: Settings,
-    generator: torch.Generator,
+    random: RandomStream,
     watch: Watch | None = None,
     attention: bool = True,
+    look: tuple[NDArray[np.int64], Look] | None = None,
 ) -> Iterator[int]:
     """Sample the speech tokens of one piece of text, left to right.
 
@@ -220,9 +244,10 @@ def speech_tokens(
         voice: The voice that speaks.
         architecture: Sampling defaults for what ``settings`` leaves at None.
         settings: Sampling fields and ``max_tokens``.
-        generator: Random stream on the CPU, so that a seed means the same on every device.
+        random: The utterance's.
         watch: Asked at every step whether T3 may stop.
         attention: Tell ``watch`` where the heads look; otherwise it gets an empty array.
+        look: Heads, as indices among those of all layers, and who is told of their scores.
     """
     t3, sample = gpt2.t3, Sampler(architecture, settings)
     prefix = voice_prefix(gpt2, voice)
@@ -232,20 +257,26 @@ def speech_tokens(
     room = min(settings.max_tokens, gpt2.positions - prefix.length - x.shape[1])
     cache = gpt2.borrow(prefix, x.shape[1] + _GROW)  # room to spare, so that the next utterance can reuse it
     history = torch.full((1, 1), START)
-    keys: Tensor | None = None  # of the text
+    keys: Tensor | None = None  # of the text, by the scale of attention
+    heads = torch.from_numpy(look[0]).to(text_tokens.device) if look else None
     try:
         for step in range(room):
-            queries: list[Tensor] | None = [] if watch and attention else None
+            queries: list[Tensor] | None = [] if look or (watch and attention) else None
             logits = gpt2.logits(x, cache, queries)
             with _one_thread():
-                if watch:
-                    looks = np.zeros(0, np.int64)
-                    if queries:
-                        keys = cache.keys(text) if keys is None else keys
-                        looks = looks_at([q[:, -1:] for q in queries], keys)[0].cpu().numpy()
-                    if not watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks):
-                        logits[:, STOP] = -torch.inf
-                token = sample(logits, history, generator)
+                looks = np.zeros(0, np.int64)
+                if queries:
+                    if keys is None:
+                        keys = cache.keys(text)
+                        keys = keys * keys.shape[-1] ** -0.5
+                    scores = text_scores([q[:, -1:] for q in queries], keys)[..., 0]
+                    if attention:
+                        looks = scores.argmax(1).cpu().numpy()
+                    if look and heads is not None:
+                        look[1](scores.index_select(0, heads).float().cpu().numpy())
+                if watch and not watch(float(F.softmax(logits, dim=-1)[0, STOP]), looks):
+                    logits[:, STOP] = -torch.inf
+                token = sample(logits, history, random)
             # As in stock code, the start token is in the history at the first step only.
             history = token if step == 0 else torch.cat([history, token], dim=1)
             if (id := int(token)) == STOP:

@@ -23,6 +23,7 @@ from ..checkpoint.tensor_cache import cached_tensors
 from ..settings import Settings
 from ..text.script import text_ids
 from ..voice.conditionals import Voice
+from .sampling import RandomStream
 from .step import Backbone, speech_tokens
 
 Positions = NDArray[np.int64]  # (heads,): the text token that each head of each layer looks at most
@@ -89,9 +90,9 @@ def find_text_heads(gpt2: Backbone, tokenizer: Any, voice: Voice, architecture: 
         seen.append(positions)
         return True
 
-    generator = torch.Generator().manual_seed(0)
+    random = RandomStream(0)
     settings = Settings(max_tokens=STEPS)
-    for n, _ in enumerate(speech_tokens(gpt2, ids, voice, architecture, settings, generator, watch)):
+    for n, _ in enumerate(speech_tokens(gpt2, ids, voice, architecture, settings, random, watch)):
         if n == FIRST_LOOK and correlations(np.stack(seen)).max() < MIN_CORRELATION:
             return None
     return heads_that_follow(np.stack(seen), ids.shape[1])

@@ -9,13 +9,13 @@ import time
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..errors import ModelFailed
 from ..settings import Settings
 from ..text.script import Pause, Piece, script
+from ..text.user_words import UserWords, user_words
 from ..voice.conditionals import Voice
 from .pauses import pause_tokens
+from .sampling import RandomStream
 from .speak_piece import SaidText, say_piece
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class TokenSource:
         text_chars: Length of the text.
         expected_tokens: Estimate of the number of tokens.
         said: What of the text has been said; it grows while tokens are read.
+        words: The user's words, which the tokens say.
 
     Attributes:
         ms: Time spent on all tokens so far.
@@ -48,9 +49,10 @@ class TokenSource:
         text_chars: int,
         expected_tokens: int,
         said: SaidText | None = None,
+        words: UserWords | None = None,
     ) -> None:
         self.text_chars, self.expected_tokens, self.ms = text_chars, expected_tokens, 0.0
-        self.said = said or SaidText()
+        self.said, self.words = said or SaidText(), words or UserWords()
         self._tokens, self._tail = tokens, tail
 
     def batches(self) -> Generator[Batch, None, None]:
@@ -59,17 +61,21 @@ class TokenSource:
         Raises:
             ModelFailed: T3 raised.
         """
-        while True:
-            t0 = time.perf_counter()
-            try:
-                token = next(self._tokens, None)
-            except Exception as e:
-                raise ModelFailed("T3", e) from e
-            self.ms += (time.perf_counter() - t0) * 1e3
-            if token is None:
-                yield self._tail, True, self.ms
-                return
-            yield [token], False, self.ms
+        try:
+            while True:
+                t0 = time.perf_counter()
+                try:
+                    token = next(self._tokens, None)
+                except Exception as e:
+                    raise ModelFailed("T3", e) from e
+                self.ms += (time.perf_counter() - t0) * 1e3
+                if token is None:
+                    yield self._tail, True, self.ms
+                    return
+                yield [token], False, self.ms
+        finally:  # ended, cancelled or dropped: T3's memory is free for another utterance at once
+            if isinstance(self._tokens, Generator):
+                self._tokens.close()
 
 
 def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> TokenSource:
@@ -79,20 +85,28 @@ def text_source(model: Model, text: str, voice: Voice, settings: Settings) -> To
         StreamTTSError: As :func:`streamtts.text.script.script`.
     """
     steps = script(model.tts.tokenizer, text, model.architecture.piece_chars, settings.normalize)
-    said = SaidText()
+    said, words = SaidText(), user_words(text, steps) if settings.word_times else UserWords()
     tail = [model.architecture.silence_token] * TAIL_TOKENS
-    expected = round(len(text) * _TOKENS_PER_CHARACTER)
-    return TokenSource(_speak(model, steps, voice, settings, said), tail, len(text), expected, said)
+    speech = _speak(model, steps, voice, settings, said, words)
+    return TokenSource(speech, tail, len(text), expected_tokens(text), said, words)
 
 
-def _speak(model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, said: SaidText) -> Iterator[int]:
+def expected_tokens(text: str) -> int:
+    """About how many speech tokens a text will have."""
+    return round(len(text) * _TOKENS_PER_CHARACTER)
+
+
+def _speak(
+    model: Model, steps: list[Piece | Pause], voice: Voice, settings: Settings, said: SaidText, words: UserWords
+) -> Iterator[int]:
     """Speech tokens of all pieces, one after another: to the decoder they are one utterance in one voice."""
-    generator = torch.Generator().manual_seed(settings.seed)
+    random = RandomStream(settings.seed)
+    of_pieces = iter(words.pieces)
     for step in steps:
         if isinstance(step, Pause):
             yield from pause_tokens(step.ms)
         else:
-            yield from say_piece(model, step, voice, settings, generator, said)
+            yield from say_piece(model, step, voice, settings, random, said, next(of_pieces, None))
     said.finished = True
 
 

@@ -7,8 +7,7 @@ import re
 import unicodedata
 from re import Match
 
-from .numbers import Rule
-from .traced import Traced
+from .traced import Rule, Traced
 
 _BLOCK = "p|div|li|ul|ol|tr|table|h[1-6]|section|article|blockquote|speak|paragraph|sentence|s"
 _GIVEN = r"(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+)(?:\s+[a-z]+(?![\w:.-]*\s*=))?)+"  # attributes
@@ -17,6 +16,11 @@ _TAGS = (
     "html|i|img|ins|kbd|label|lang|link|main|mark|meta|nav|option|phoneme|pre|prosody|q|say-as|select|small|span|"
     "strike|strong|sub|summary|sup|svg|tbody|td|tfoot|th|thead|time|title|u|var|voice|w|wbr|amazon:[a-z-]+|mstts:[a-z-]+"
 )  # HTML's and SSML's; a word in angle brackets that is none of them is said
+_GREEK = ["alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "pi", "rho", "sigma", "phi", "omega"]
+LATEX = {name: f" {name} " for name in _GREEK}
+LATEX |= {"times": "×", "cdot": "×", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "pm": "±",
+          "approx": "≈", "div": "÷", "infty": "∞", "sum": "∑", "int": "∫", "to": "→", "rightarrow": "→", "left": "",
+          "right": "", "quad": " ", "circ": "°"}  # fmt: skip
 _STRENGTHS = {"none": 0, "x-weak": 100, "weak": 200, "medium": 400, "strong": 700, "x-strong": 1000}
 
 
@@ -37,9 +41,19 @@ def _row(m: Match[str]) -> str:
     return ", ".join(cell for part in m[0].strip().strip("|").split("|") if (cell := part.strip()))
 
 
+LATEX_RULES: list[Rule] = [
+    (re.compile(r"\$(?=[^\s\d$])([^$\n]{0,200}?[\\^_=][^$\n]{0,200}?)\$(?!\w)"), r"\1", "$"),
+    (re.compile(r"\\frac\{([^{}]{1,80})\}\{([^{}]{1,80})\}"), r"\1 over \2", "\\"),
+    (re.compile(r"\\sqrt\{([^{}]{1,80})\}"), r"square root of \1", "\\"),
+    (re.compile(r"\\(?:text|mathrm|mathbf|mathbb)\{([^{}]{1,80})\}"), r"\1", "\\"),
+    (re.compile(r"\\([a-zA-Z]+)(?![\\\w])"), lambda m: LATEX.get(m[1]), "\\"),
+    (re.compile(r"\\[()\[\],;!]"), "", "\\"),
+]
 RULES: list[Rule] = [
-    (re.compile("[\u00b5\u2126\u2160-\u2188\u2460-\u24ff\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]"),
+    (re.compile("[\u00b5\u2100-\u2115\u2119-\u211f\u2124-\u214f\u2160-\u2188\u2080-\u2089\u2460-\u24ff\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]"),
      lambda m: unicodedata.normalize("NFKC", m[0])),
+    *LATEX_RULES,
+    *LATEX_RULES,  # what stands in another's braces: the fraction around a root
     (re.compile("\x1b\\[[0-9;]*[A-Za-z]"), ""),
     (re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufe0e\ufe0f\ue000-\uf8ff]"),
      lambda m: "\n" if m[0] in "\u2028\u2029" else ""),
@@ -50,6 +64,7 @@ RULES: list[Rule] = [
     (re.compile(r"<(https?://[^\s<>]+|[\w.+-]+@[\w.-]+)>"), r"\1"),
     (re.compile(rf"(?i)</?(?:{_TAGS})(?:{_GIVEN})?\s*/?>|</?[a-z][\w:.-]*{_GIVEN}\s*/?>|</[a-z][\w:.-]*\s*>"), ""),
     (re.compile(r"<[!?][A-Za-z][^<>]*>"), ""),
+    (re.compile(r"(?<=\w)<([A-Za-z][\w:.-]*)\s*/?>"), r" \1"),
     (re.compile(r"</?([A-Za-z][\w:.-]*)\s*/?>"), r"\1"),
     (re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{1,6}|#x[0-9A-Fa-f]{1,5});"), _entity),
     (re.compile(r"(?m)^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$"), ""),
@@ -58,11 +73,11 @@ RULES: list[Rule] = [
     (re.compile(r"(?m)^[ \t]*(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,})$"), ""),
     (re.compile(r"(?m)^[ \t]*\|.*\|[ \t]*$"), _row),
     (re.compile(r"(?m)^[ \t]*#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$"), r"\1"),
-    (re.compile(r"(?m)^(?:[ \t]*>)+[ \t]?"), ""),
+    (re.compile(r"(?m)^(?:[ \t]*>(?![0-9=]))+[ \t]?"), ""),
     (re.compile(r"(?m)^[ \t]*[-*+•◦▪‣–—][ \t]+(?:\[[ xX]\][ \t]+)?"), ""),
     (re.compile(r"!?\[([^\[\]\n]*)\]\((?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:\s+\"[^\"\n]*\")?\)"), r"\1"),
-    (re.compile(r"(?<=\w)\[\^?[0-9]{1,3}\]"), ""),
-    (re.compile(r"(\*{1,3}|~~|`{1,2})(?=\S)([^\n]*?\S)\1"), r"\2"),
+    (re.compile(r"(?<=\w)\[\^?[1-9][0-9]{0,2}\]"), ""),
+    (re.compile(r"(\*{1,3}|~~|`{1,2})(?=\S)([^\n]{0,200}?\S)\1"), r"\2"),
     (re.compile(r"(?<!\w)(_{1,3})(?=\S)([^\n_]*?\S)\1(?!\w)"), r"\2"),
     (re.compile(r"\*\*|`+|~~"), ""),
     (re.compile(r"(?<=[a-z])-[ \t]*\n[ \t]*(?=[a-z])"), ""),
@@ -73,6 +88,4 @@ def plain(text: Traced) -> Traced:
     """The text without markup; line breaks stay."""
     if text.text.isascii() and not re.search(r"[^\w\s.,!?'’]|[\r\x0b\x0c_\u0085]|\n", text.text):
         return text
-    for pattern, written in RULES:
-        text = text.sub(pattern, written)
-    return text
+    return text.rewrite(RULES)

@@ -8,15 +8,18 @@ from re import Match
 from typing import Any
 
 from . import numbers, written
-from .numbers import Rule
-from .traced import Traced
+from .traced import Rule, Traced
 
 LIST_NUMBER: list[Rule] = [
     (re.compile(r"^\s*\(?([0-9]{1,3})[.)][ \t]+(?=\S)(?![0-9]{3}[-. ])"), r"\1, "),
+    (re.compile(r"^\s*(I{2,3}|I?V|VI{1,3}|I?X|XI{1,3})\.[ \t]+(?=[A-Z])"), lambda m: f"{written.roman(m[1])}, "),
     (re.compile(r"^\s*\(?([a-z])\)[ \t]+(?=\S)"), r"\1, "),
 ]
-_NUMERIC = re.compile(f"[0-9{''.join(numbers.FRACTIONS)}]")
-_ODD = re.compile(r"[^a-zA-Z\s,!?'.-]|\.\w|\w\.\s*\S|\b[A-Z]{2}|(?<!\w)'|'(?!\w)|\b(?:Dr|Mr|Mrs|Ms|Prof|St|etc)\.|w/")
+_NUMERIC = re.compile(f"[0-9⁰¹²³⁴-⁹{''.join(numbers.FRACTIONS)}]")
+_ODD = re.compile(
+    r"[^a-zA-Z\s,!?'.-]|\.\w|\w\.\s*\S|\b[A-Z]{2}|[a-z][A-Z]|[A-F]-\s|(?<!\w)'|'(?!\w)|\b(?:Dr|Mr|Mrs|Ms|Prof|St|etc)\.|w/"
+)
+_ADDRESS = re.compile(r"[.@]\S|://")
 _COMPOSED = re.compile(r"[^\W\d_][\u0300-\u036f]+")
 _APOSTROPHE = re.compile(r"[’‘](?=\w)|(?<=\w)’")
 _LETTER = re.compile(r"[^\W\d_\x00-\x7f]")
@@ -32,17 +35,15 @@ def said(sentence: Traced) -> Traced:
     if not _ODD.search(sentence.text):
         return sentence
     sentence = sentence.sub(_APOSTROPHE, "'")
-    addresses = written.ADDRESSES if re.search(r"[.@]\S", sentence.text) else []
-    for pattern, new in (*LIST_NUMBER, *addresses, *written.ABBREVIATIONS):
-        sentence = sentence.sub(pattern, new)
+    sentence = sentence.rewrite(LIST_NUMBER)
+    if _ADDRESS.search(sentence.text):
+        sentence = sentence.rewrite(written.ADDRESSES)
+    sentence = sentence.rewrite(written.ABBREVIATIONS)
     if _NUMERIC.search(sentence.text):
-        for pattern, new in numbers.RULES:
-            sentence = sentence.sub(pattern, new)
+        sentence = sentence.rewrite(numbers.RULES, apart=True)
     if written.spell_capitals(sentence.text):
         sentence = sentence.sub(written.CAPITALS, written.capitals)
-    for pattern, new in written.SIGNS:
-        sentence = sentence.sub(pattern, new)
-    return sentence
+    return sentence.rewrite(written.SIGNS)
 
 
 class KnownLetters:

@@ -47,7 +47,7 @@ def ordinal(n: int) -> str:
 def year(n: int) -> str:
     """A year as it is said: ``1984`` -> ``nineteen eighty four``, ``2005`` -> ``two thousand five``."""
     century, rest = divmod(n, 100)
-    if not 1100 <= n <= 2099 or 2000 <= n <= 2009:
+    if not 1010 <= n <= 2099 or 2000 <= n <= 2009:
         return spell(n)
     if not rest:
         return f"{spell(century)} hundred"

@@ -37,12 +37,14 @@ class Piece:
         text: The text, as it is said.
         pauses: Pauses inside it: the part of ``text`` before the pause, and milliseconds.
         ids: Its text tokens. They are kept because a tokenizer may take as long as T3 does.
+        ends: For each text token, where it ends in the text as :func:`text_tokens` normalises it.
         spans: Where in the user's text each character of ``text`` other than spaces came from.
     """
 
     text: str
     pauses: tuple[tuple[str, int], ...] = ()
     ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    ends: tuple[int, ...] = field(default=(), compare=False, repr=False)
     spans: tuple[Span, ...] = field(default=(), compare=False, repr=False)
 
 
@@ -171,20 +173,20 @@ def _section_steps(tokenizer: Any, section: _Section, limit: int) -> list[Piece 
     for text in grouped(section.parts, limit):
         stop = start + _dense(text)
         inside: list[tuple[str, int]] = []
-        ids = _spoken_ids(tokenizer, text)
+        ids, ends = _spoken_tokens(tokenizer, text)
         while waiting and waiting[0][0] < stop:
             place, ms = waiting.pop(0)
             before, after = _split_dense(text, place - start)
-            if ids and _spoken_ids(tokenizer, before) and _spoken_ids(tokenizer, after):
+            if ids and _spoken_tokens(tokenizer, before)[0] and _spoken_tokens(tokenizer, after)[0]:
                 if inside and inside[-1][0] == before:
                     ms = min(inside.pop()[1] + ms, LONGEST_PAUSE_MS)
                 inside.append((before, ms))
-            elif not inside and not _spoken_ids(tokenizer, before):
+            elif not inside and not _spoken_tokens(tokenizer, before)[0]:
                 steps.append(Pause(ms))
             else:  # only punctuation follows: the pause comes after the piece
                 waiting.insert(0, (stop, ms))
         if ids:
-            steps.append(Piece(text, tuple(inside), ids, tuple(section.spans[start:stop])))
+            steps.append(Piece(text, tuple(inside), ids, ends, tuple(section.spans[start:stop])))
         start = stop
     return steps + [Pause(ms) for _, ms in waiting]
 
@@ -197,14 +199,21 @@ def _split_dense(text: str, place: int) -> tuple[str, str]:
 
 def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
     """Text tokens of a text, after its punctuation is normalised as in stock ``generate()``."""
+    return text_tokens(tokenizer, text)[0]
+
+
+def text_tokens(tokenizer: Any, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """As :func:`text_ids`, and for each token where it ends in the text as stock ``punc_norm`` writes it."""
     from chatterbox.tts_turbo import punc_norm
 
-    return tuple(tokenizer(punc_norm(text)).input_ids)
+    encoded = tokenizer(punc_norm(text), return_offsets_mapping=True)
+    return tuple(encoded.input_ids), tuple(stop for _, stop in encoded.offset_mapping)
 
 
-def _spoken_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+def _spoken_tokens(tokenizer: Any, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The text tokens; none if no letter or digit survives tokenising (mini drops characters it does not know)."""
-    if not any(c.isalnum() for c in text):
-        return ()
-    ids = text_ids(tokenizer, text)
-    return ids if any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True)) else ()
+    if any(c.isalnum() for c in text):
+        ids, ends = text_tokens(tokenizer, text)
+        if any(c.isalnum() for c in tokenizer.decode(ids, skip_special_tokens=True)):
+            return ids, ends
+    return (), ()

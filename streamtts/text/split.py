@@ -25,11 +25,15 @@ _CLOSING = re.compile(r"[\"'”’)\]»*_]*")
 _LINE_END = re.compile(r"(?<![ \t\r])[ \t\r]*\n\s*")
 _BULLET = re.compile(r"(?:[-*+•◦▪‣–—#>|]|\(?[0-9]{1,3}[.)])[ \t]|[#|>]")
 _WRAPPED = 50  # characters of a line; a shorter one was not broken for want of room
-_LIST_NUMBER = re.compile(r"[ \t]*\(?(?:[0-9]{1,3}|[A-Za-z])[.)]")
+_LIST_NUMBER = re.compile(r"[ \t]*\(?(?:[0-9]{1,3}|[A-Za-z]|[IVX]{2,5})[.)]")
 _BEFORE_NUMBER = re.compile(
-    r"\b(?:approx|vol|ch|sec|no|nr|pp?|figs?|art|ver|eq|tel|ca|v|(?-i:Mon|Tues?|Wed|Thu|Thurs|Fri|Sat|Sun))\.$",
+    r"\b(?:approx|vol|ch|sec|no|nr|pp?|figs?|art|ver|eq|tel|ca|v|incl|ea|apt|ext|rm|nos|ste|bldg|rte|hwy|pg|est|(?-i:Mt|Ft|Mon|Tues?|Wed|Thu|Thurs|Fri|Sat|Sun))\.$",
     re.IGNORECASE,
 )
+_ABBREVIATED = re.compile(
+    r"\b(?:incl|approx|est|dept|govt|ave|blvd|rd|corp|inc|ltd|vs|opt|pt|fl|sq|avg|tel|cf|rev|trans|ex|temp)\.$",
+    re.IGNORECASE,
+)  # before a small letter
 # Words that begin a sentence, even where no space follows the name before them.
 _OPENERS = {
     "a", "an", "and", "are", "as", "at", "but", "can", "could", "did", "do", "does", "for", "from", "had", "has",
@@ -43,7 +47,8 @@ _OPENERS = {
 def clean(text: str) -> str:
     """The text in composed Unicode (NFC), with control characters and runs of white space as single spaces."""
     text = unicodedata.normalize("NFC", text)
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") else c for c in text)
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") else c for c in text)
     return " ".join(text.split())
 
 
@@ -88,12 +93,20 @@ def _is_end(text: str, start: int, end: int) -> bool:
     if _LIST_NUMBER.fullmatch(bare) or _OPEN_TAG.search(text[max(0, end - 260) : end]):
         return False
     following = after.lstrip("\"'“‘([«*_")
+    if following[:1].islower() and _ABBREVIATED.search(bare):
+        return False
+    if following[:1] in ("=", "+", "×", "÷", "&"):
+        return False  # 5! = 120
     if bare != sentence and following[:1].islower():
         return False  # "Stop!" he said
     if following[:1].islower() and re.search(r"[0-9]\s?[A-Za-z]{1,4}\.$", bare):
         return False  # 2 tbsp. of butter
-    if _BEFORE_NUMBER.search(bare) and following[:1].isdigit():
+    if _BEFORE_NUMBER.search(bare) and re.match("#?[0-9]", following):
         return False
+    if re.search(r"\b[AaPp]\.[Mm]\.$", bare) and re.match(r"(?:[A-Z]{1,3}T|UTC)\b", following):
+        return False  # 9 a.m. EST
+    if re.search(r"[0-9]\s?[A-Za-z]{1,3}\.$", bare) and re.match(r"[0-9.]+\s?[A-Za-z]{1,3}\b", following):
+        return False  # 3 lbs. 4 oz.
     if before == sentence == bare:  # no space follows: one.Sentence two
         run = bare.split()[-1]
         word = re.match(r"[\w'’]+(?=[\s,;:!?]|[.](?!\w)|$)", following)
@@ -150,7 +163,7 @@ def cut_ready(buffer: str, limit: int = PIECE_CHARS) -> tuple[str, str]:
         ``(ready, rest)``; ``ready`` is empty while nothing can be spoken yet.
     """
     # An end is certain if it is one whatever comes next: a new word of either kind, or more letters of the last one.
-    nexts = ("and so", "The so", "5 so") if buffer[-1:].isspace() else ("", "zq so")
+    nexts = ("and so", "The so", "5 so") if buffer[-1:].isspace() else ("", "zq so", *["5 so"] * (buffer[-1:] == "#"))
     certain = set.intersection(*(set(sentence_ends(buffer + word)) for word in nexts)) if buffer.strip() else set()
     ends = [end for end in certain if end < len(buffer) or (end == len(buffer) and buffer[-1].isspace())]
     if not ends and len(buffer) > limit:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from re import Match
 from typing import Any
 
-from .traced import Traced
+from .traced import Span, Traced
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,12 @@ def read_brackets(text: Traced, tags: Collection[str], unknown_as_words: bool = 
     if dropped:
         read_text = read_text.sub(_BEFORE_MARK, "")
     return read_text, pauses
+
+
+def bracket_spans(text: str) -> list[Span]:
+    """Where pauses and sound tags stand in a text, brackets included."""
+    marks = (m for m in _BRACKETS.finditer(text) if " ".join(m[1].lower().split()) in SOUND_TAGS or _pause_ms(m))
+    return [m.span() for m in marks]
 
 
 def _pause_ms(m: Match[str]) -> int | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 Span = tuple[int, int]  # start and stop in the user's text, characters
 Replacement = str | Callable[[re.Match[str]], str | None]
+Rule = tuple[re.Pattern[str], Replacement] | tuple[re.Pattern[str], Replacement, str]  # see Traced.rewrite
 
 
 class Traced:
@@ -26,8 +27,31 @@ class Traced:
     def __getitem__(self, part: slice) -> Traced:
         return Traced(self.text[part], self.spans[part])
 
-    def sub(self, pattern: re.Pattern[str], new: Replacement) -> Traced:
-        """As ``pattern.sub``; a function may return ``None`` to leave a match as it is."""
+    def rewrite(self, rules: Iterable[Rule], apart: bool = False) -> Traced:
+        """The text after each rule in turn, as by :meth:`sub`.
+
+        Args:
+            rules: Pattern and replacement; a third string holds characters of which a text must have one for the rule
+                to apply. It saves the search.
+            apart: See :meth:`sub`.
+        """
+        text, held = self, set(self.text)
+        for pattern, new, *needs in rules:
+            if (needs and held.isdisjoint(needs[0])) or not pattern.search(text.text):
+                continue
+            rewritten = text.sub(pattern, new, apart)
+            if rewritten is not text:
+                text, held = rewritten, set(rewritten.text)
+        return text
+
+    def sub(self, pattern: re.Pattern[str], new: Replacement, apart: bool = False) -> Traced:
+        """As ``pattern.sub``; a function may return ``None`` to leave a match as it is.
+
+        Args:
+            pattern: What to replace.
+            new: What stands there instead.
+            apart: A word that replaces digits or signs is not joined to the letters around them: ``q8h``.
+        """
         texts: list[str] = []
         spans: list[Span] = []
         at = 0
@@ -36,6 +60,10 @@ class Traced:
             if written is None or written == match[0]:
                 continue
             start, stop = match.span()
+            if apart and written:
+                before = start and self.text[start - 1].isalpha() and written[0].isalpha() and not match[0][0].isalpha()
+                after = self.text[stop : stop + 1].isalpha() and written[-1].isalpha() and not match[0][-1].isalpha()
+                written = " " * bool(before) + written + " " * after
             texts += self.text[at:start], written
             spans += self.spans[at:start]
             spans += [self._span(start, stop)] * len(written)

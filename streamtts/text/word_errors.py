@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
-from .number_words import spell
+from .number_words import ordinal, spell
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,22 @@ def word_errors(text: str, heard: str) -> WordErrors:
     return WordErrors(row[-1], len(reference))
 
 
+def starts_apart(said: Sequence[tuple[str, float]], heard: Sequence[tuple[str, float]]) -> list[float]:
+    """How much later words begin than a listener heard them begin, for the words that were heard right.
+
+    Args:
+        said: Words, each with its start.
+        heard: The same of the listener.
+    """
+    ours, theirs = ([" ".join(plain_words(word)) for word, _ in side] for side in (said, heard))
+    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+    return [said[b.a + i][1] - heard[b.b + i][1] for b in blocks for i in range(b.size)]
+
+
 def plain_words(text: str) -> list[str]:
     """English words in lower case without punctuation; numbers written out, times of day as two numbers."""
     text = text.lower().replace("’", "'").replace("$", " dollars ").replace("%", " percent ")
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
-    text = re.sub(r"(\d+)th\b", lambda m: f"{spell(int(m[1]))}th", text)
+    text = re.sub(r"(\d{1,6})(?:st|nd|rd|th)\b", lambda m: ordinal(int(m[1])), text)
     text = re.sub(r"\d{1,6}", lambda m: f" {spell(int(m[0]))} ", text)
     return re.sub(r"[^a-z' ]", " ", text).replace("o'clock", "").split()

@@ -8,7 +8,9 @@ from functools import cache
 from importlib.resources import files
 from re import Match
 
-from .numbers import MONTHS, Rule
+from .number_words import digits, ordinal, spell
+from .numbers import MONTHS, one_by_one
+from .traced import Rule
 
 
 def words_of(listed: str) -> frozenset[str]:
@@ -23,14 +25,22 @@ TITLES = {  # before a name
 }  # fmt: skip
 BEFORE_NUMBERS = {
     "fig": "figure", "figs": "figures", "vol": "volume", "ch": "chapter", "sec": "section", "p": "page",
-    "pp": "pages", "art": "article", "ver": "version", "eq": "equation", "tel": "telephone", "approx": "approximately",
+    "pp": "pages", "pg": "page", "art": "article",
+    "ver": "version", "eq": "equation", "tel": "telephone", "approx": "approximately",
+    "apt": "apartment", "ext": "extension", "rm": "room", "nos": "numbers",
+    "para": "paragraph", "paras": "paragraphs", "cl": "clause", "c": "circa", "ca": "circa",
+    "ste": "suite", "bldg": "building", "hwy": "highway", "rte": "route",
 }  # fmt: skip
 ANYWHERE = {
     "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "vs.": "versus", "approx.": "approximately",
     "jr.": "Junior", "sr.": "Senior", "inc.": "Incorporated", "ltd.": "Limited", "corp.": "Corporation",
     "dept.": "department", "est.": "established", "ave.": "Avenue",
-    "blvd.": "Boulevard", "ph.d.": "P H D", "w/o": "without", "w/": "with", "c/o": "care of", "a.k.a.": "also known as",
-    "govt.": "government",
+    "blvd.": "Boulevard", "ph.d.s": "P H D's", "ph.d.": "P H D", "w/o": "without", "w/": "with", "c/o": "care of",
+    "a.k.a.": "also known as",
+    "govt.": "government", "esq.": "Esquire", "rd.": "Road", "ln.": "Lane",
+    "b/c": "because", "w/in": "within", "ea.": "each", "incl.": "including", "tl;dr": "T L D R",
+    "yoy": "year over year", "y/y": "year over year",
+    "y-o-y": "year over year", "cf.": "compare",
 }  # fmt: skip
 DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday",
         "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday"}  # fmt: skip
@@ -46,7 +56,7 @@ SAID = words_of(
     """
     NASA NATO UNICEF UNESCO OPEC RAM ROM PIN SIM GIF JPEG LASER AIDS ASCII SCUBA FIFA UEFA NAFTA ASEAN FEMA OSHA
     LAN WAN SWAT YAML TOML JSON CRUD REST SOAP COVID DOS BIOS RADAR SONAR POTUS SCOTUS NASDAQ CAPTCHA WASM NIMBY
-    YOLO TED IKEA LEGO VISA DARPA GUI SCSI MIDI LIDAR ASAP WIFI BAFTA PETA README TODO
+    YOLO MAX MIN TED IKEA LEGO VISA DARPA GUI SCSI MIDI LIDAR ASAP WIFI BAFTA PETA README TODO
     """
 )  # said as words
 ENDINGS = words_of(
@@ -54,16 +64,27 @@ ENDINGS = words_of(
     com org net info gov edu dev app shop json yaml java exe log bat zip doc tar bin dot env lock
     """
 )
+EVERY = {
+    word: word for word in words_of("day dose head hour item minute month night person second unit user week year")
+}
+EVERY |= {"s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "wk": "week", "mo": "month",
+          "qtr": "quarter", "yr": "year"}  # fmt: skip
 OPERATORS = {
     "+": " plus ", "=": " equals ", "×": " times ", "÷": " divided by ",
     "<": " is less than ", ">": " is greater than ",
-    "!=": " is not equal to ", "==": " equals ", "<=": " is at most ", ">=": " is at least ", "->": ",", "=>": ",",
+    "+/-": " plus or minus ", "!=": " is not equal to ", "==": " equals ", "<=": " is at most ", ">=": " is at least ",
+    "->": ",", "=>": ",",
     "&&": " and ", "≤": " is at most ",
-    "≥": " is at least ", "≠": " is not equal to ", "≈": " about ", "±": " plus or minus ",
+    "≥": " is at least ", "−": " minus ", "≠": " is not equal to ", "≈": " about ", "±": " plus or minus ",
 }  # fmt: skip
 _WORDS_OF_SIGNS = {"&": " and ", "@": " at ", "%": " percent ", "°": " degrees ", "§": " section ", "€": " euros ",
                    "£": " pounds ", "¥": " yen ", "₹": " rupees ", "$": " dollars ", "μ": " micro ", "∞": " infinity ",
-                   "√": " square root of ", "π": " pi "}  # fmt: skip
+                   "√": " square root of ", "¶": " paragraph ", "†": " ", "‡": " ", "∑": " sum ", "∏": " product ",
+                   "∫": " integral ", "∂": " partial ", "∇": " del ", "∈": " in ", "∉": " not in ", "∀": " for all ",
+                   "∃": " there is ", "∅": " empty set ", "∪": " union ", "∩": " intersection ", "⊂": " subset of ",
+                   "∠": " angle ", "∝": " proportional to ", "∴": " therefore ", "∆": " delta ",
+                   "≡": " is identical to ",
+                   "⊥": " perpendicular to ", "∥": " parallel to "}  # fmt: skip
 _PRONOUNCEABLE = re.compile("[^AEIOUY]{0,2}(?:[AEIOUY]{1,2}[^AEIOUY]{1,2})+[AEIOUY]?")
 CAPITALS = re.compile(r"(?<![A-Za-z])([A-Z]{2,})(s|'s)?(?![A-Za-z])")
 
@@ -94,7 +115,9 @@ def spell_capitals(text: str) -> bool:
     """Whether capitals in a text mark abbreviations: not where most words are in capitals."""
     words: list[str] = re.findall(r"[A-Za-z]{2,}", text)
     capitals = len([word for word in words if word.isupper()])
-    return capitals <= 1 or 2 * capitals <= len(words) + 1
+    if len(words) <= 3 and all(is_spelt(word) for word in words):
+        return True  # TCP/IP
+    return capitals <= 1 or 3 * capitals <= 2 * len(words)
 
 
 def capitals(m: Match[str]) -> str | None:
@@ -104,14 +127,35 @@ def capitals(m: Match[str]) -> str | None:
     return letters(m[1]) + ("'s" if m[2] else "")
 
 
+def roman(number: str) -> int:
+    """``XIV`` -> 14."""
+    values = [ROMAN[c] for c in number]
+    return sum(-v if v < after else v for v, after in zip(values, [*values[1:], 0], strict=True))
+
+
 def _roman(m: Match[str]) -> str | None:
-    values = [ROMAN[c] for c in m[2]]
-    n = sum(-v if v < after else v for v, after in zip(values, [*values[1:], 0], strict=True))
+    n = roman(m[2])
     return f"{m[1]}{n}" if 0 < n < 40 else None
+
+
+def _ruler(m: Match[str]) -> str | None:
+    """Henry VIII -> Henry the eighth."""
+    written = _roman(m)
+    return f"{m[1]}the {ordinal(int(written.split()[-1]))}" if written else None
+
+
+def _place(m: Match[str]) -> str | None:
+    """Baker St., but St. Louis, and Mt. Everest: a street stands after its name, not at the beginning."""
+    if m[3] == "St" and m[1] and m[1][0].isupper() and m.start():
+        return f"{m[1]}{m[2]}Street"
+    name = {"St": "Saint", "Mt": "Mount", "Ft": "Fort"}[m[3]]
+    return f"{m[1] or ''}{m[2] or ''}{name}"
 
 
 def _part(word: str) -> str:
     """One part of an address or a file name."""
+    if re.fullmatch("[^aeiouAEIOU]+[aeiou]+[^aeiou]?", word) and len(word) == 3:
+        return word  # foo, lib
     if len(word) <= 3 and word.isalpha() and word.lower() not in ENDINGS and word.lower() not in short_words():
         return letters(word)
     return letters(word) if word.isupper() and is_spelt(word) else word
@@ -133,8 +177,8 @@ def _address(m: Match[str]) -> str:
 
 def _file(m: Match[str]) -> str | None:
     name, ending = m[1], m[2]
-    if name.lower() in ("e", "i", "a", "p", "u") or (len(name) == 1 and len(ending) == 1):
-        return None  # initials and e.g.
+    if name.lower() in ("e", "i", "a", "p", "u", "ph.d") or max(map(len, [*name.split("."), ending])) == 1:
+        return None  # initials, e.g. and a.k.a.
     return f"{' dot '.join(map(_part, name.split('.')))} dot {_part(ending)}"
 
 
@@ -142,45 +186,114 @@ def _sign(m: Match[str]) -> str:
     return _WORDS_OF_SIGNS.get(m[0], " " if unicodedata.category(m[0])[0] == "S" else m[0])
 
 
+_DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _MONTHS = {month[:3]: month for month in MONTHS} | {"Sept": "September"}
+_RULERS = (
+    "Henry|Louis|Charles|George|Edward|James|William|Elizabeth|Philip|Richard|Pius|Benedict|Paul|John|Alexander|"
+    "Nicholas|Frederick|Napoleon|Leo|Gregory|Clement|Francis|Ivan|Robert|Albert|Leopold|Ramses"
+)
 _TITLE = "|".join(TITLES)
 _ANY = "|".join(sorted(map(re.escape, ANYWHERE), key=len, reverse=True))
 
 ADDRESSES: list[Rule] = [  # before numbers
     (re.compile(r"(?i)\b(?:https?://|ftp://|www\.)[^\s<>\"“”()\[\]]+"), _address),
-    (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address),
+    (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address, "@"),
     (re.compile(r"(?i)(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|dev|edu|gov|co\.uk|ai|app|info)\b(?:/[^\s<>\"()\[\]]*)?"),
-     _address),
-    (re.compile(r"(?<![\w.-])([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\.([a-z][a-z0-9]{0,4})\b(?!\.\w|@)"), _file),
-    (re.compile(r"(?<![\w.])\.(?=[A-Za-z]{2,}\b)"), "dot "),
+     _address, "."),
+    (re.compile(r"(?<![\w.-])([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\.([a-z][a-z0-9]{0,4})\b(?!\.\w|@)"), _file, "."),
+    (re.compile(r"(?<![\w.])\.(?=[A-Za-z]{2,}\b)"), "dot ", "."),
 ]  # fmt: skip
+_COMPARED = {
+    "<": "less than ",
+    ">": "more than ",
+    "<=": "at most ",
+    "≤": "at most ",
+    ">=": "at least ",
+    "≥": "at least ",
+}  # where nothing is compared: >90 % accuracy
+
 ABBREVIATIONS: list[Rule] = [  # before numbers
-    (re.compile(rf"\b({_TITLE})\.(?=\s+[A-Z&]|\s*$)"), lambda m: TITLES[m[1]]),
-    (re.compile(r"\bSt\.(?=\s+[A-Z])(?<![a-z]\sSt\.)|(?<![\w’'] )\bSt\.(?=\s+[A-Z])"), "Saint"),
-    (re.compile(r"(?<=[a-z] )St\b\.?(?=\s*$|\s+[a-z]|,)"), "Street"),
-    (re.compile(rf"(?i)(?<![\w.])(?:{_ANY})(?!\w)"), lambda m: ANYWHERE[m[0].lower()]),
-    (re.compile(rf"(?i)(?<![\w.])({'|'.join(BEFORE_NUMBERS)})\. ?(?=[0-9])"),
-     lambda m: BEFORE_NUMBERS[m[1].lower()] + " "),
-    (re.compile(rf"\b({'|'.join(_MONTHS)})(?:\. ?|(?<!May) )(?=[0-9]{{1,2}}\b)"), lambda m: _MONTHS[m[1]] + " "),
-    (re.compile(rf"\b({'|'.join(DAYS)})\.,? (?=[A-Z0-9])"), lambda m: DAYS[m[1]] + ", "),
-    (re.compile(r"\b([A-Z])(?:\.([A-Z]))+\b\.?"), lambda m: letters(m[0].replace(".", ""))),
-    (re.compile(r"\b([A-Z])\.(?=\s+[A-Z])"), r"\1"),
-    (re.compile(r"\b([A-Z])\+\+"), r"\1 plus plus"),
-    (re.compile(r"\b([A-G])#"), r"\1 sharp"),
-    (re.compile(r"\b([A-Z])&([A-Z])\b"), lambda m: f"{letters(m[1])} and {letters(m[2])}"),
-    (re.compile(r"\b([A-Z][a-z]+ )([IVX]{2,})\b"), _roman),
-    (re.compile(r"#(?=[A-Za-z])"), "hashtag "),
+    (re.compile(r"\bWW(II?)\b"), lambda m: f"World War {len(m[1])}", "W"),
+    (re.compile(r"(?<=[0-9] )([NSEW])\. ?(?=[0-9]+(?:st|nd|rd|th)\b|[A-Z][a-z]+ (?:St|Ave|Rd|Blvd|Dr|Ln)\b)"),
+     lambda m: _DIRECTIONS[m[1]] + " ", "."),
+    (re.compile(r"\b([NSEW]) (?=[0-9]+(?:st|nd|rd|th)\b)"), lambda m: _DIRECTIONS[m[1]] + " ", "NSEW"),
+    (re.compile(r"\b((?:I|US|SR|Hwy|Highway|Route|Rte)[- ]?[0-9]+) ([NSEW])\b"),
+     lambda m: f"{m[1]} {_DIRECTIONS[m[2]]}", "NSEW"),
+    (re.compile(r"(?<=, )([A-Z]{2}) ([0-9]{5})(?:-([0-9]{4}))?(?![\w-])"),
+     lambda m: f"{letters(m[1])} {digits(m[2])}{', ' if m[3] else ''}{digits(m[3] or '')}", ","),
+    (re.compile(r"(?<=[a-z] )Ave\b(?!\.)"), "Avenue", "A"),
+    (re.compile(r"\bM[-–]F\b"), "Monday to Friday", "M"),
+    (re.compile(rf"\b({'|'.join(DAYS)})(?=/(?:{'|'.join(DAYS)})\b)|(?<=/)({'|'.join(DAYS)})\b|\b(Tues|Thurs)\b\.?"),
+     lambda m: DAYS[m[1] or m[2] or m[3]], "TMWFS"),
+    (re.compile(r"\b(?!The|A|My|Our|Your|Dear|Hi|Hello|Thanks)([A-Z][a-z]+) Dr\.(?=\s*$|[,;])"), r"\1 Drive", "."),
+    (re.compile(r"^\s*<3+(?=\s*$)"), "", "<"),
+    (re.compile(r"(?<!\S)(?:[:;=][-^']?[)(DPpOo|/\\*]+|[xX]D|(?<=[A-Za-z!?.):]{2} )<3+)(?!\S)"), "", ":;=xX<"),
+    (re.compile(r"(?<![\w)\]])(?<![\w)\]] )(<=|>=|[<>≤≥]) ?(?=[$€£]?[0-9])"), lambda m: _COMPARED[m[1]], "<>≤≥"),
+    (re.compile(r"(?i)\btel: ?(?=[+(0-9])"), "telephone ", ":"),
+    (re.compile(r"\bAD(?= [0-9])|(?<=[0-9] )AD\b"), "ay D", "A"),
+    (re.compile(rf"\b({_TITLE})\.(?=\s+[A-Z&]|\s*$)"), lambda m: TITLES[m[1]], "."),
+    (re.compile(r"(?:^|(?<=\s))(?:([\w’'-]+)(\s+))?(St|Mt|Ft)\.(?=\s+[A-Z])"), _place, "."),
+    (re.compile(r"(?<=[a-z] )St\b\.?(?=\s*$|\s+[a-z&]|,)"), "Street", "S"),
+    (re.compile(rf"(?i)(?<![\w.])(?:{_ANY})(?!\w)"), lambda m: None if m[0] == "EST." else ANYWHERE[m[0].lower()]),
+    (re.compile(rf"(?i)(?<![\w.])({'|'.join(BEFORE_NUMBERS)})\. ?(?=#?\(?[0-9]|(?-i:[IVX]{{2,}})\b)"),
+     lambda m: BEFORE_NUMBERS[m[1].lower()] + " ", "."),
+    (re.compile(r"\b(Apt|Ste|Rm|Ext|Bldg|Hwy|Rte)\.? ?(?=#?[0-9])"), lambda m: BEFORE_NUMBERS[m[1].lower()] + " "),
+    (re.compile(rf"\b({'|'.join(_MONTHS)})(?:\. ?|(?<!May) )(?=[0-9]{{1,2}}(?:st|nd|rd|th)?\b)"),
+     lambda m: _MONTHS[m[1]] + " ", "JFMASOND"),
+    (re.compile(rf"\b({'|'.join(DAYS)})\.? ?[-–] ?({'|'.join(DAYS)})\b(?:\.(?=\s|,))?"),
+     lambda m: f"{DAYS[m[1]]} to {DAYS[m[2]]}", "-–"),
+    (re.compile(rf"\b({'|'.join(_MONTHS)})\.?,? (?=[0-9]{{4}}\b)"), lambda m: _MONTHS[m[1]] + " ", "JFMASOND"),
+    (re.compile(rf"\b({'|'.join(DAYS)})(?:\.,? (?=[A-Z0-9])|,? (?=[0-9]{{1,2}}(?:/[0-9]| [A-Z])))"),
+     lambda m: DAYS[m[1]] + ", ", "MTWFS"),
+    (re.compile(r"\b([A-Z])(?:\.([A-Z]))+\b\.?"), lambda m: letters(m[0].replace(".", "")), "."),
+    (re.compile(r"\b([A-Z])\.(?=\s+[A-Z])"), r"\1", "."),
+    (re.compile(r"\bv\. (?=[A-Z])"), "versus ", "."),
+    (re.compile(r"(?<=[0-9](?:st|nd|rd|th) )(?:([Ff]l)|c)\b\.?"), lambda m: "floor" if m[1] else "century"),
+    (re.compile(r"(?<=[0-9½⅓⅔¼¾] )c\. (?=[a-z])"), "cups ", "."),
+    (re.compile(r"§§|¶¶"), lambda m: "sections" if m[0][0] == "§" else "paragraphs", "§¶"),
+    (re.compile(r"\bpH\b"), "P H", "H"),
+    (re.compile(r"\b(?:HCl|NaCl|KCl|NaOH|CaCl|MgCl|NaHCO|HNO)(?![a-z])"), lambda m: letters(m[0])),
+    (re.compile(r"(?<=[A-Za-z0-9])\|(?=[A-Za-z0-9]+\))"), " given ", "|"),
+    (re.compile(r"(?i)(?<=\bpress )[*#]|(?<=\bdial )[*#]|(?<=[*#] or )[*#](?!\w)"),
+     lambda m: "star " if m[0] == "*" else "pound ", "*#"),
+    (re.compile(r"\b([A-F])-(?=\s+(?:grade|average|student|rating|rated)\b|[,;.!?)]|\s*$)"), r"\1 minus", "-"),
+    (re.compile(r"\b([A-Z])\+\+"), r"\1 plus plus", "+"),
+    (re.compile(r"\b([A-G])#"), r"\1 sharp", "#"),
+    (re.compile(r"\b([A-Z])&([A-Z])\b"), lambda m: f"{letters(m[1])} and {letters(m[2])}", "&"),
+    (re.compile(rf"\b((?:{_RULERS}) )([IVX]{{2,}}|[VX])\b"), _ruler),
+    (re.compile(r"\b((?:[A-Z][a-z]+|article|section|chapter|volume|figure|part) )([IVX]{2,})\b"), _roman, "IVX"),
+    (re.compile(r"#(?=[0-9]*[A-F])([0-9A-F]{6})\b"), lambda m: "hash " + one_by_one(m[1]), "#"),
+    (re.compile(r"#(?=([A-Z]{1,3}-?[0-9])|[A-Za-z])"), lambda m: "number " if m[1] else "hashtag ", "#"),
 ]  # fmt: skip
+
+
+def _operator(m: Match[str]) -> str:
+    """A sign between two things: p is < 5, p < 5."""
+    said = OPERATORS[m[1]]
+    return said.removeprefix(" is") if re.search(r"\b(?:is|are|was|be)$", m.string[: m.start()]) else said
+
+
+def _greek(m: Match[str]) -> str:
+    """The name of a letter that stands by itself: πr² -> pi r squared."""
+    name = unicodedata.name(m[0]).split()[-1].lower().replace("lamda", "lambda")
+    before, after = m.string[m.start() - 1 : m.start()].isalnum(), m.string[m.end() : m.end() + 1].isalnum()
+    return " " * before + name + " " * after
+
+
 SIGNS: list[Rule] = [  # after numbers
-    (re.compile(r"(?<=[a-z])/(?=(?:second|minute|hour|day|night|week|month|year|person|user|head|item)\b)"), " per "),
+    (re.compile(r"(?<=[\w)]) ?\^ ?\{?(?=[\w(-])"), " to the power of ", "^"),
+    (re.compile("(?<![Ͱ-Ͽἀ-῿])[Α-Ωα-ω](?![Ͱ-Ͽἀ-῿])"), _greek),
+    (re.compile(rf"(?<=[a-z])/({'|'.join(EVERY)})\b(?:\.(?=\s+[a-z]))?"), lambda m: f" per {EVERY[m[1]]}", "/"),
+    (re.compile(r"\((i{2,3}|i[vx]|vi{1,3})\)"), lambda m: f"({spell(roman(m[1].upper()))})", "("),
     (re.compile(rf" ?({'|'.join(map(re.escape, sorted(OPERATORS, key=len, reverse=True)))})(?![<>]) ?"),
-     lambda m: OPERATORS[m[1]]),
-    (re.compile(r"[\"“”„«»‟]"), ""),
-    (re.compile(r"(?<!\w)['‘’](?!(?:em|til|tis|twas|cause|bout|n)\b)|['‘’](?!\w)"), ""),
-    (re.compile(r"[→⇒►]|(?<=\s)\|(?=\s)"), ","),
-    (re.compile(r"[|\\*_^~`{}<>#/]"), " "),
+     _operator, "=<>+×÷≤≥−≠≈±&"),
+    (re.compile(r"[\"“”„«»‟]"), "", "\"“”„«»‟"),
+    (re.compile(r"(?<!\w)['‘’](?!(?:em|til|tis|twas|cause|bout|n)\b)|['‘’](?!\w)"), "", "'‘’"),
+    (re.compile(r"(?<=\w)→(?=\w)"), " to ", "→"),
+    (re.compile(r"[→⇒►]|(?<=\s)\|(?=\s)"), ",", "→⇒►|"),
+    (re.compile(r"[|\\*_^~`{}<>#/]"), " ", "|\\*_^~`{}<>#/"),
     (re.compile(r"[^\w\s.,!?;:'‘’()\[\]…—–\-\ue000-\uf8ff]"), _sign),
     (re.compile(r"(?<!\s)\s++(?=[,.;:!?)]++(?:\s|$))|(?<!\s)\s++$"), lambda m: "" if m.end() < len(m.string) else None),
-    (re.compile(r"(?<=\()\s+"), ""),
-    (re.compile(r"(?<=[,;:]),+|^\s*[,;:.]+\s*(?=\w)"), ""),
+    (re.compile(r"(?<=\()\s+"), "", "("),
+    (re.compile(r"(?<=[,;:])[,;]+|^\s*[,;:.]+\s*(?=\w)"), ""),
 ]  # fmt: skip

@@ -44,7 +44,7 @@ def trade_off(trials: Sequence[Trial], *, chosen: str | None = None, theme: Them
         axes.grid(color=look.faint, lw=0.4)
         axes.plot(*points[~front].T, "o", ms=6, mfc="none", mec=look.seam, label="other settings")
         order = points[front][np.argsort(points[front][:, 0])]
-        axes.plot(*order.T, "-o", ms=7, lw=1.5, color=look.stream, label="Pareto front")
+        axes.plot(*order.T, "-o", ms=7, lw=1.5, color=look.stream, label="best trade-offs")
         ringed = np.array([t.label == chosen for t in known], dtype=bool)
         if ringed.any():
             axes.plot(*points[ringed].T, "o", label="chosen", ms=14, mfc="none", mec=look.bad, mew=2)

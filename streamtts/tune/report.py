@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..audio import Samples, wav_bytes
+from ..audio import wav_bytes
 from .recommend import pareto_optimal
 from .sweep import Spoken, Trial
 
@@ -26,23 +25,12 @@ COLUMNS = (
     "first audio (ms)",
     "RTF",
     "underruns (ms)",
-    "Pareto front",
+    "best trade-off",
 )
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #c8c8c8; --mark: #e3f0fa; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #111418; --line: #4a4f57; --mark: #1d2f3f; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 940px;
-  margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; width: 100%; } img { max-width: 100%; }
-th, td { text-align: right; padding: 3px 8px; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; }
-tr.chosen { background: var(--mark); font-weight: 600; }
-figure { margin: 1em 0; } audio { width: 320px; vertical-align: middle; }
-"""
 _EXPLAINED = (
     "Distance is the log-mel distance to one-shot audio of the same tokens: 0 dB is the same sound. Underruns are the "
-    "time that a player which starts with the first chunk waits for late chunks. A setting is on the Pareto front when "
-    "no other is at least as good in distance, first audio and RTF, and better in one of them."
+    "time that a player which starts with the first chunk waits for late chunks. A setting is a best trade-off (on the "
+    "Pareto front) when no other is at least as good in distance, first audio and RTF, and better in one of them."
 )
 
 
@@ -86,10 +74,12 @@ def html_report(
     trials: Sequence[Trial], chosen: Trial | None, why: str, spoken: Sequence[Spoken], *, engine: str
 ) -> str:
     """The page as text. `trials` in the order measured; audio is the first text's."""
+    from ..seams.plots.html import page, picture, player
     from .plots import trade_off
 
     label = chosen.label if chosen else None
-    heard = [(t.label, t.samples) for t in _worth_hearing(trials, chosen)]
+    heard = [("one-shot (the reference)", spoken[0].one_shot)]
+    heard += [(t.label, t.samples) for t in _worth_hearing(trials, chosen)]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     rounds = rounds_in_words(min((t.rounds for t in trials), default=1))
     parts = [
@@ -98,17 +88,16 @@ def html_report(
         f"<p>Checkpoint {html.escape(engine)}, {len(spoken)} texts, {len(trials)} settings, {html.escape(machine)}. "
         f"Times are {rounds}; they depend on this machine's load.</p>",
         "<h2>Quality against speed</h2>",
-        _picture("quality against speed", lambda theme: trade_off(trials, chosen=label, theme=theme)),
+        picture("quality against speed", lambda theme: trade_off(trials, chosen=label, theme=theme)),
         f"<h2>Listen</h2><p>“{html.escape(spoken[0].text)}”</p>",
-        *(_player(label, samples) for label, samples in [("one-shot (the reference)", spoken[0].one_shot), *heard]),
+        *(player(label, wav_bytes(samples)) for label, samples in heard),
         f"<h2>All settings</h2><p>{_EXPLAINED}</p>",
         _html_table(trials, chosen),
     ]
     if chosen is not None and chosen.samples_seams:
-        seams = _picture("seams", lambda theme: _zooms(chosen, spoken[0], theme))
+        seams = picture("seams", lambda theme: _zooms(chosen, spoken[0], theme))
         parts.append(f"<h2>The recommended setting's seams</h2>{seams}")
-    title = "<!doctype html><html lang='en'><meta charset='utf-8'><title>streamtts tune</title>"
-    return f"{title}<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
+    return page("streamtts tune", parts)
 
 
 def _zooms(trial: Trial, spoken: Spoken, theme: ThemeName) -> Figure:
@@ -131,21 +120,3 @@ def _html_table(trials: Sequence[Trial], chosen: Trial | None) -> str:
         mark = " class='chosen'" if trial is chosen else ""
         rows.append(f"<tr{mark}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
-
-
-def _picture(words: str, draw: Callable[[ThemeName], Figure]) -> str:
-    """One figure in the reader's own theme."""
-    from ..seams.plots import to_png
-
-    light, dark = (_data(to_png(draw(theme)), "image/png") for theme in ("light", "dark"))
-    source = f"<source srcset='{dark}' media='(prefers-color-scheme: dark)'>"
-    return f"<figure><picture>{source}<img src='{light}' alt='{html.escape(words)}'></picture></figure>"
-
-
-def _player(label: str, samples: Samples) -> str:
-    audio = f"<audio controls preload='none' src='{_data(wav_bytes(samples), 'audio/wav')}'></audio>"
-    return f"<p>{audio} {html.escape(label)}</p>"
-
-
-def _data(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

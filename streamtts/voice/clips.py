@@ -1,193 +1,40 @@
-"""Reference clips: a folder of ``NAME.wav`` files, their checks, and their conditionals, which are computed once.
+"""Clips -> conditionals and reports, computed once and kept in the user's cache folder.
 
-The arithmetic is that of stock ``prepare_conditionals``. The result is kept in the user's cache folder as safetensors,
-under a name made from the clip's bytes and the model's weights. So a voice takes seconds at its first use and
-milliseconds later.
+The arithmetic is that of stock ``prepare_conditionals``. The result is kept as safetensors, under a name made from the
+clip's bytes and the model's weights. So a voice takes seconds at its first use and milliseconds later.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
+import json
 import logging
-import os
-import re
-import shutil
-from dataclasses import dataclass
+import statistics
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..audio import Samples
 from ..checkpoint.cache_folder import cache_folder
 from ..checkpoint.stock_logging import quiet
 from ..checkpoint.tensor_cache import write_tensors
 from ..errors import StreamTTSError
 from ..settings import SAMPLES_PER_TOKEN
-from .conditionals import DEFAULT_VOICE, read_flat_conditionals
+from .conditionals import read_flat_conditionals
+from .judge import ClipReport, best_part, judge_clip
+from .recording import FORMATS, Recording, bad_clip, read_recording
 
 logger = logging.getLogger(__name__)
 
-LEAST_SECONDS = 5.0  # as in stock code
-MOST_SECONDS = 300.0  # only the first 15 s are used; a longer file is probably a mistake
-SILENT_LUFS = -60.0  # quieter than any recording of speech
-_NAME = re.compile(r"[^\W_][\w -]{0,63}")  # no dot, no separator: a name cannot leave the folder
-_LAYOUT = "2"  # of the cached files; raise it when their content changes
-
-
-def voices_folder() -> Path:
-    """The folder of clips.
-
-    ``STREAMTTS_VOICES`` if set, else ``voices`` in the working directory or in the repository, else the user's.
-    """
-    import platformdirs
-
-    if chosen := os.environ.get("STREAMTTS_VOICES"):
-        return Path(chosen).expanduser()
-    for folder in (Path("voices"), Path(__file__).parents[2] / "voices"):
-        if folder.is_dir():
-            return folder.resolve()
-    return Path(platformdirs.user_data_dir("streamtts")) / "voices"
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Checked audio of one speaker: float32 (n,), mono, at ``rate`` Hz."""
-
-    samples: Samples
-    rate: int
-
-    @property
-    def seconds(self) -> float:
-        """Length of the clip."""
-        return len(self.samples) / self.rate
-
-
-def read_clip(path: str | Path) -> Clip:
-    """Read an audio file of one speaker, at any rate. Channels are averaged.
-
-    Raises:
-        StreamTTSError: ``bad_value`` if it cannot be read, is shorter than 5 s, longer than 5 minutes, or silent.
-    """
-    import pyloudnorm
-    import soundfile
-
-    path = Path(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate, seconds = file.samplerate, file.frames / file.samplerate
-            _require(seconds >= LEAST_SECONDS, path, f"is {seconds:.1f} s long; give at least {LEAST_SECONDS:g} s")
-            _require(
-                seconds <= MOST_SECONDS,
-                path,
-                f"is {seconds:.0f} s long; at most {MOST_SECONDS:g} s are taken, 10 to 20 s are best",
-            )
-            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)  # (n,)
-    except (OSError, RuntimeError) as e:  # libsndfile's own errors are RuntimeErrors
-        reason = "there is no such file" if not path.exists() else str(e)
-        raise _bad_clip(path, f"cannot be read ({reason}); give a WAV file") from e
-    _require(bool(np.isfinite(samples).all()), path, "has samples that are NaN or infinite; record or convert it again")
-    loudness = pyloudnorm.Meter(rate).integrated_loudness(samples) if samples.any() else -np.inf
-    _require(loudness > SILENT_LUFS, path, f"is silent ({loudness:.0f} LUFS); give a recording of speech")
-    return Clip(samples, rate)
-
-
-def _require(holds: bool, path: Path, fault: str) -> None:
-    if not holds:
-        raise _bad_clip(path, fault)
-
-
-def _bad_clip(path: Path, fault: str) -> StreamTTSError:
-    return StreamTTSError("bad_value", f"the clip {path.name} {fault}", field="voice", allowed="WAV, 5 to 300 s")
-
-
-class VoiceFolder:
-    """``NAME.wav`` files in one folder. The folder is read at every call, so added clips need no restart."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def names(self) -> list[str]:
-        """Names of the clips. Files whose names are not allowed are left out."""
-        if not self.path.is_dir():
-            return []
-        stems = (path.stem for path in self.path.iterdir() if path.suffix.lower() == ".wav" and path.is_file())
-        return sorted(stem for stem in stems if _NAME.fullmatch(stem) and stem != DEFAULT_VOICE)
-
-    def path_of(self, name: str) -> Path:
-        """The file of a voice. It is looked up in the folder's listing, so that no name leads out of the folder.
-
-        Raises:
-            StreamTTSError: ``voice_unknown``.
-        """
-        names = self.names()
-        if name not in names:
-            raise unknown_voice(name, names)
-        return next(p for p in self.path.iterdir() if p.stem == name and p.suffix.lower() == ".wav")
-
-    def add(self, clip: str | Path, name: str | None = None, *, replace: bool = False) -> str:
-        """Check a clip and copy it into the folder. Other formats are converted to WAV.
-
-        Args:
-            clip: Audio file of one speaker, at least 5 s.
-            name: Name of the voice; None: the name of the file.
-            replace: Whether to overwrite a voice of that name.
-
-        Returns:
-            The voice's name.
-
-        Raises:
-            StreamTTSError: ``bad_value`` for an unusable clip, or a name that is not allowed or is taken.
-        """
-        source = Path(clip)
-        name = source.stem if name is None else name
-        if not _NAME.fullmatch(name) or name == DEFAULT_VOICE:
-            rule = (
-                f"letters, digits, spaces, - and _, up to 64, beginning with a letter or digit, not {DEFAULT_VOICE!r}"
-            )
-            raise StreamTTSError(
-                "bad_value", f"a voice cannot be called {name!r}: names are {rule}", field="name", allowed=rule
-            )
-        if name in self.names() and not replace:
-            raise StreamTTSError(
-                "bad_value",
-                f"there is a voice {name!r} already; replace it with --replace (replace=True)",
-                field="name",
-            )
-        checked = read_clip(source)
-        self.path.mkdir(parents=True, exist_ok=True)
-        target = self.path / f"{name}.wav"
-        if source.suffix.lower() == ".wav":
-            if source.resolve() != target.resolve():
-                shutil.copyfile(source, target)
-        else:
-            import soundfile
-
-            soundfile.write(target, checked.samples, checked.rate, subtype="PCM_16")
-        return name
-
-    def remove(self, name: str) -> None:
-        """Delete a clip.
-
-        Raises:
-            StreamTTSError: ``voice_unknown``.
-        """
-        self.path_of(name).unlink()
-
-
-def unknown_voice(name: str, names: list[str]) -> StreamTTSError:
-    """The error for a voice that does not exist."""
-    return StreamTTSError(
-        "voice_unknown",
-        f"there is no voice {name[:100]!r}; the voices are: {', '.join(names) or 'none'}",
-        field="voice",
-        allowed=names,
-    )
+_LAYOUT = "3"  # of the cached files; raise it when their content changes
 
 
 @torch.no_grad()
-def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
+def conditionals_of_clip(tts: Any, clip: Recording) -> Any:
     """Stock ``Conditionals`` of a clip, by the arithmetic of ``ChatterboxTurboTTS.prepare_conditionals``.
 
     Unlike there, ``tts.conds`` does not change, nothing is computed in float64, which MPS does not have, and S3Gen's
@@ -215,6 +62,11 @@ def conditionals_of_clip(tts: Any, clip: Clip) -> Any:
     return Conditionals(t3, gen).to(tts.device)
 
 
+def name_of_clip(clip: bytes) -> str:
+    """What a clip that came with a request is called in figures and logs."""
+    return f"clip-{hashlib.sha256(clip).hexdigest()[:12]}"
+
+
 def fingerprint(tts: Any) -> str:
     """Hash of the weights that conditionals depend on: 64 values of every tensor of the three encoders.
 
@@ -233,23 +85,18 @@ def cached_count(clip: Path) -> int:
     """For how many models a clip's conditionals are in the cache; 0 for a clip that cannot be read."""
     try:
         return len(list(cache_folder("voices").glob(f"{_content(clip)}-*.safetensors")))
-    except OSError:
+    except (OSError, StreamTTSError):
         return 0
 
 
-def _content(clip: Path) -> str:
-    """Hash of a clip's bytes."""
-    with clip.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:24]
-
-
-def load_conditionals(tts: Any, clip: Path, model: str) -> tuple[Any, bool]:
-    """Conditionals of a clip, from the cache if they are in it.
+def load_conditionals(tts: Any, clip: Path, model: str, engine: str) -> tuple[Any, bool]:
+    """Conditionals of the best part of a clip, from the cache if they are in it.
 
     Args:
         tts: Stock ``ChatterboxTurboTTS``.
         clip: The audio file.
         model: Its :func:`fingerprint`.
+        engine: Its name, for :func:`prepare_ms`.
 
     Returns:
         Stock ``Conditionals`` on the model's device, and whether they came from the cache.
@@ -257,20 +104,95 @@ def load_conditionals(tts: Any, clip: Path, model: str) -> tuple[Any, bool]:
     Raises:
         StreamTTSError: ``bad_value`` for an unusable clip.
     """
-    try:
-        path = cache_folder("voices") / f"{_content(clip)}-{model[:24]}.safetensors"
-    except OSError as e:
-        raise _bad_clip(clip, f"cannot be read ({e.strerror}); give a WAV file") from e
+    path = cache_folder("voices") / f"{_content(clip)}-{model[:24]}.safetensors"
     if path.exists():
         try:
             return read_flat_conditionals(path).to(tts.device), True
         except Exception as e:  # whatever is wrong with a cached file, it can be computed again
             logger.info("%s cannot be read (%s) and is computed again", path, e)
-    conds = conditionals_of_clip(tts, read_clip(clip))
+    began = time.perf_counter()
+    part, _ = best_part(read_recording(clip))
+    conds = conditionals_of_clip(tts, part)
     flat = {f"t3.{k}": v for k, v in vars(conds.t3).items() if torch.is_tensor(v)}
     flat |= {f"gen.{k}": v for k, v in conds.gen.items() if torch.is_tensor(v)}
+    took = {"engine": engine, "made_ms": f"{(time.perf_counter() - began) * 1e3:.0f}"}
     try:
-        write_tensors({k: v.cpu().contiguous() for k, v in flat.items()}, path)
+        write_tensors({k: v.cpu().contiguous() for k, v in flat.items()}, path, took)
     except OSError as e:
         logger.warning("the voice cannot be cached and is computed again next time: %s", e)
     return conds, False
+
+
+def prepare_ms(clip: Path, engine: str) -> float | None:
+    """Time that a clip still takes to become a voice of a checkpoint; 0 if its conditionals are kept.
+
+    It is what other clips took on this machine (their median). None: no clip has been prepared for that checkpoint.
+    """
+    from safetensors import safe_open
+
+    times, content = [], _content(clip)
+    for file in cache_folder("voices").glob("*.safetensors"):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                took = tensors.metadata() or {}
+        except Exception:  # damaged, or deleted just now
+            continue
+        if took.get("engine") == engine:
+            if file.name.startswith(content):
+                return 0.0
+            times.append(float(took["made_ms"]))
+    return statistics.median(times) if times else None
+
+
+def clip_report(clip: Path, *, known: bool = False) -> ClipReport | None:
+    """The report on a clip in the folder, made once and kept.
+
+    Args:
+        clip: The audio file.
+        known: Do not make it: it takes a second for a minute of audio. None then means that it is not made yet.
+
+    Raises:
+        StreamTTSError: ``bad_value`` for what cannot be a voice.
+    """
+    try:
+        kept = json.loads(_report_file(clip).read_text())
+        return ClipReport(**{**kept, "faults": tuple(kept["faults"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        if known:
+            return None
+    report = judge_clip(clip)
+    keep_report(clip, report)
+    return report
+
+
+def keep_report(clip: Path, report: ClipReport) -> None:
+    """Keep the report on a clip, so that nobody waits for it again."""
+    path = _report_file(clip)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dataclasses.asdict(report)))
+    except OSError as e:
+        logger.info("the report on %s is not kept: %s", clip.name, e)
+
+
+def _report_file(clip: Path) -> Path:
+    return cache_folder("clips") / f"{_content(clip)}-{_LAYOUT}.json"
+
+
+def _content(clip: Path) -> str:
+    """Hash of a clip's bytes.
+
+    Raises:
+        StreamTTSError: ``bad_value`` if it cannot be read.
+    """
+    try:
+        state = clip.stat()
+        return _hash(clip, state.st_mtime_ns, state.st_size)
+    except OSError as e:
+        raise bad_clip(clip.name, f"cannot be read ({e.strerror}); give {FORMATS}") from e
+
+
+@functools.lru_cache(1000)
+def _hash(clip: Path, _changed_ns: int, _size: int) -> str:
+    with clip.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:24]

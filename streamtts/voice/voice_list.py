@@ -1,4 +1,4 @@
-"""``streamtts voices list``: each voice, its source, length, licence, and whether it is cached. Loads no model."""
+"""``streamtts voices list`` and `/voices`: each voice, its length, pitch, quality, licence, and what it still costs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from ..checkpoint.hub import locate
+from ..checkpoint.hub import engine_of, locate
+from ..errors import StreamTTSError
 from ..settings import TOKEN_RATE
-from .clips import VoiceFolder, cached_count
+from .clips import cached_count, clip_report, prepare_ms
 from .conditionals import DEFAULT_VOICE
+from .folder import VoiceFolder
+from .recording import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -22,52 +25,101 @@ class VoiceEntry:
 
     Attributes:
         name: The voice's name in requests.
-        source: ``built-in``: in the checkpoint; ``clip``: in the folder; ``server``: on a server that tells no more.
+        source: ``built-in``: in the checkpoint; ``clip``: in the folder; ``python``: added by ``model.add_voice``;
+            ``server``: on an older server that tells no more.
         seconds: Length of the built-in voice's prompt, or of the clip.
-        cached: For how many checkpoints the clip's conditionals are cached; 0: they are computed at the first use.
+        pitch_hz: Median pitch of a clip.
+        quality: ``good``, ``fair``, ``poor``; ``unusable`` for a clip that cannot be a voice.
+        score: 0 to 100.
+        faults: What is wrong with a clip, a sentence for each.
+        prepare_ms: Time that it still takes to make the conditionals; 0: they are kept.
+        cached: For how many checkpoints the clip's conditionals are kept; 0: they are computed at the first use.
         licence: From the licence column of the folder's README.
+        tags: The sounds that the checkpoint knows by name.
     """
 
     name: str
-    source: Literal["built-in", "clip", "server"]
+    source: Literal["built-in", "clip", "python", "server"]
     seconds: float | None = None
+    pitch_hz: float | None = None
+    quality: str | None = None
+    score: int | None = None
+    faults: tuple[str, ...] = ()
+    prepare_ms: float | None = None
     cached: int | None = None
     licence: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {**dataclasses.asdict(self), "faults": list(self.faults), "tags": list(self.tags)}
 
 
 def list_voices(
-    folder: VoiceFolder | None, checkpoint: str | None = None, names: Sequence[str] | None = None
+    folder: VoiceFolder,
+    checkpoint: str | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    engine: str | None = None,
+    tags: Sequence[str] = (),
+    known: bool = False,
 ) -> list[VoiceEntry]:
-    """The voices that a checkpoint has with a folder of clips.
+    """The voices that a checkpoint has with a folder of clips. Clips that were not judged yet are judged now.
 
     Args:
-        folder: The folder of clips; None for a server on another machine, which has its own.
+        folder: The folder of clips.
         checkpoint: As for :func:`streamtts.load`; nothing is downloaded.
-        names: The voices to list, from a server; None: the built-in voice and the folder's clips.
+        names: The voices to list; None: the built-in voice and the folder's clips.
+        engine: Name of the checkpoint; None: that which :func:`streamtts.load` gives it.
+        tags: The sounds that the checkpoint knows by name.
+        known: Judge no clip now.
 
     Raises:
         CheckpointError: ``names`` is None and the checkpoint is neither a folder nor a repository's name.
     """
-    here = folder.names() if folder else []
-    licences = licences_in(folder.path / "README.md") if folder else {}
+    clips = folder.clips()
+    licences = licences_in(folder.path / "README.md")
     if names is None:
-        names = [DEFAULT_VOICE, *here] if _has_built_in(checkpoint) else here
+        names = [DEFAULT_VOICE, *clips] if _has_built_in(checkpoint) else list(clips)
+    if engine is None:
+        found = locate(checkpoint)
+        engine = engine_of(found) if isinstance(found, str) else found.resolve().name
     entries = []
     for name in names:
         if name == DEFAULT_VOICE:
-            entries.append(VoiceEntry(name, "built-in", _built_in_seconds(checkpoint)))
-        elif folder and name in here:
-            clip = folder.path_of(name)
-            entries.append(VoiceEntry(name, "clip", _seconds(clip), cached_count(clip), licences.get(name)))
+            entry = VoiceEntry(name, "built-in", _built_in_seconds(checkpoint), prepare_ms=0.0)
+        elif name in clips:
+            entry = _of_clip(name, clips[name], engine, known)
         else:
-            entries.append(VoiceEntry(name, "server"))
+            entry = VoiceEntry(name, "python", prepare_ms=0.0)
+        entries.append(dataclasses.replace(entry, licence=licences.get(name), tags=tuple(tags)))
     return entries
+
+
+def _of_clip(name: str, clip: Path, engine: str, known: bool) -> VoiceEntry:
+    try:
+        report = clip_report(clip, known=known)
+        cost, cached = prepare_ms(clip, engine), cached_count(clip)
+    except StreamTTSError as fault:
+        return VoiceEntry(name, "clip", quality="unusable", score=0, faults=(fault.message,))
+    entry = VoiceEntry(name, "clip", prepare_ms=cost, cached=cached)
+    if report is None:
+        return entry
+    judged = {name: getattr(report, name) for name in ("seconds", "pitch_hz", "quality", "score", "faults")}
+    return dataclasses.replace(entry, **judged)
+
+
+def from_server(page: dict[str, Any]) -> list[VoiceEntry]:
+    """The entries in what a server answers at ``/voices``."""
+    known = {field.name for field in dataclasses.fields(VoiceEntry)}
+    entries = page.get("details") or [{"name": name, "source": "server"} for name in page["voices"]]
+    return [VoiceEntry(**{k: v for k, v in entry.items() if k in known}) for entry in entries]
 
 
 def licences_in(readme: Path) -> dict[str, str]:
     """Licences by voice, from a table in a README with a column ``licence`` or ``license``.
 
-    The first cell of a row names the voice's file, ``NAME.wav``.
+    The first cell of a row names the voice's file, such as ``NAME.wav``.
     """
     licences: dict[str, str] = {}
     column = None
@@ -79,19 +131,13 @@ def licences_in(readme: Path) -> dict[str, str]:
             column = None
         elif {"licence", "license"} & set(titles):
             column = next(i for i, title in enumerate(titles) if title in ("licence", "license"))
-        elif column is not None and column < len(cells) and (named := re.search(r"([^`/|]+)\.wav", cells[0])):
+        elif (
+            column is not None
+            and column < len(cells)
+            and (named := re.search(rf"([^`/|]+)\.({'|'.join(suffix[1:] for suffix in SUFFIXES)})\b", cells[0]))
+        ):
             licences[named[1].strip()] = cells[column]
     return licences
-
-
-def _seconds(clip: Path) -> float | None:
-    """Length of an audio file; None if it cannot be read."""
-    import soundfile
-
-    try:
-        return float(soundfile.info(clip).duration)
-    except (OSError, RuntimeError):
-        return None
 
 
 def _built_in_seconds(checkpoint: str | None) -> float | None:
@@ -131,23 +177,31 @@ def _built_in_voice(checkpoint: str | None) -> Path | None:
 
 
 def table(entries: Sequence[VoiceEntry]) -> str:
-    """The list as a table in plain text, with a line of titles."""
-    rows = [("voice", "from", "length", "conditionals", "licence"), *map(_row, entries)]
+    """The list as a table in plain text, with a line of titles; what is wrong with a clip stands below its line."""
+    rows = [("voice", "from", "length", "pitch", "quality", "conditionals", "licence"), *map(_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for at, entry in reversed(list(enumerate(entries, start=2))):
+        lines[at:at] = [f"    {fault}" for fault in entry.faults]
+    return "\n".join(lines)
 
 
 def _row(entry: VoiceEntry) -> tuple[str, ...]:
     length = "-" if entry.seconds is None else f"{entry.seconds:.1f} s"
+    pitch = "-" if entry.pitch_hz is None else f"{entry.pitch_hz:.0f} Hz"
+    quality = entry.quality or "-"
+    if entry.score:
+        quality += f", {entry.score} of 100"
     kept = "-"
     if entry.source == "built-in":
         kept = "in the checkpoint"
     elif entry.cached is not None:
-        many = f"{entry.cached} checkpoint{'s' if entry.cached > 1 else ''}"
-        kept = f"kept for {many}" if entry.cached else "made at first use"
-    return entry.name, entry.source, length, kept, entry.licence or "-"
+        kept = f"kept for {entry.cached} checkpoint{'s' if entry.cached > 1 else ''}"
+        if entry.prepare_ms or not entry.cached:
+            kept = "made at first use" + (f", in {entry.prepare_ms / 1e3:.1f} s" if entry.prepare_ms else "")
+    return entry.name, entry.source, length, pitch, quality, kept, entry.licence or "-"
 
 
 def as_json(entries: Sequence[VoiceEntry]) -> str:
     """The list as JSON."""
-    return json.dumps([dataclasses.asdict(entry) for entry in entries], indent=1)
+    return json.dumps([entry.as_dict() for entry in entries], indent=1)

@@ -1,19 +1,17 @@
-"""The widgets' JavaScript and CSS, read from the files beside this one."""
+"""The widgets' JavaScript and CSS: files beside this one, and those of `streamtts.page`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from .. import page
+
 _FOLDER = Path(__file__).parent
 
 
 def read(*names: str) -> str:
-    """The files of these names as one text, in this order.
-
-    anywidget takes a widget's page code as one ES module, and a module that is loaded from a string cannot import
-    another file. So the files of one widget are joined and share one scope: a later file uses what an earlier one
-    defines, and the last one holds ``export default``. No build step is needed.
+    """The files of these names as one ES module (see :func:`streamtts.page.read`).
 
     anywidget would take a path too, but it watches that file for changes and so keeps every widget alive.
     """
-    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+    return page.read(*names, beside=_FOLDER)

@@ -33,6 +33,10 @@ class ClientTable(anywidget.AnyWidget):
         """Show these clients; a message goes to the page only when something has changed."""
         self.clients = [dataclasses.asdict(client) for client in clients]
 
+    def ended(self) -> None:
+        """The server has stopped: the clients stay listed, as those that have left."""
+        self.clients = [c if c["state"] == "kicked" else {**c, "state": "left"} for c in self.clients]
+
     def _receive(self, _widget: ClientTable, content: Any, _buffers: list[memoryview]) -> None:
         if isinstance(content, dict) and content.get("type") == "kick" and isinstance(content.get("id"), int):
             self._kick(content["id"])

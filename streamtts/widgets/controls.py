@@ -1,99 +1,111 @@
-"""Sliders of the streaming settings. Ranges, steps, units and help texts come from the settings themselves."""
+"""Sliders of the streaming settings. Ranges, steps, units and help texts come from the settings themselves.
+
+Page to kernel: ``preset`` {name} loads one, ``save_preset`` {name} writes one, ``serve``.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import ipywidgets
+import anywidget
+import traitlets
 
+from ..errors import StreamTTSError
+from ..page.fields import form_fields, shown_values
 from ..settings import Settings
-
-# These sliders end below the setting's limit: over the whole range one step of the mouse would skip the useful values.
-_SLIDER_HIGH = {"first_chunk_tokens": 60, "tokens_per_chunk": 100, "max_chunk_tokens": 250, "left_context_tokens": 250}
-
-_CAPTIONS = {
-    "first_chunk_tokens": "first chunk",
-    "tokens_per_chunk": "chunk size",
-    "chunk_growth": "chunk growth",
-    "max_chunk_tokens": "largest chunk",
-    "policy": "policy",
-    "left_context_tokens": "left context",
-    "lookahead_tokens": "lookahead",
-    "crossfade_ms": "crossfade",
-    "crossfade_shape": "fade shape",
-    "seed": "seed",
-}
-
-_STYLE = {"description_width": "96px"}
-_LAYOUT = {"width": "auto", "min_width": "280px"}
+from ..tune.presets import load_preset, preset_names, save_preset
+from . import assets
 
 
-class Controls(ipywidgets.VBox):
-    """One widget per streaming setting, and the size of the player's buffer.
+class Controls(anywidget.AnyWidget):
+    """One slider, box or list per streaming setting, the size of the player's buffer, presets, and copies.
 
     Args:
         settings: Initial values. Settings without a slider keep these values.
+        sampling: The checkpoint's own values of sampling fields that are ``None`` in ``settings``.
+        on_change: Called after a value has changed, in the kernel's thread.
+        on_serve: Called when *Serve with this* is pressed.
+
+    Attributes:
+        live: Whether a moved slider acts at once.
+        shown: What the copy buttons copy: text, voice, settings, defaults and engine.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._initial = settings
-        fields = {f.name: f for f in dataclasses.fields(Settings)}
-        self.inputs: dict[str, Any] = {
-            name: _input(name, fields[name].metadata, getattr(settings, name)) for name in _CAPTIONS
-        }
-        self.prebuffer = ipywidgets.IntSlider(
-            value=100,
-            min=0,
-            max=2000,
-            step=20,
-            description="player buffer",
-            tooltip="audio buffered before playback starts (ms): a larger buffer avoids underruns but starts later",
-            readout_format="d",
-            style=_STYLE,
-            layout=_LAYOUT,
-        )
-        reset = ipywidgets.Button(
-            description="Defaults", tooltip="Set all sliders back to their initial values", layout={"width": "auto"}
-        )
-        reset.on_click(lambda _button: self.reset())
-        grid = ipywidgets.GridBox(
-            [*self.inputs.values(), self.prebuffer],
-            layout={"grid_template_columns": "repeat(auto-fit, minmax(360px, 1fr))", "grid_gap": "2px 20px"},
-        )
-        note = ipywidgets.HTML("Used by the next <b>Speak</b> or <b>Re-render</b>. One token is 40 ms of audio.")
-        row = ipywidgets.HBox([note, reset], layout={"justify_content": "space-between", "align_items": "center"})
-        super().__init__([row, grid], layout={"max_width": "940px", "padding": "8px 0"})
+    _esm = assets.read("page.js", "copies.js", "inputs.js", "controls.js")
+    _css = assets.read("panel.css")
+    fields = traitlets.List(traitlets.Dict(), help="what the page builds the inputs from").tag(sync=True)
+    values = traitlets.Dict(help="the value of each input").tag(sync=True)
+    live = traitlets.Bool(True).tag(sync=True)
+    shown = traitlets.Dict(help="what the copy buttons copy").tag(sync=True)
+    presets = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    note = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        settings: Settings,
+        sampling: Mapping[str, float],
+        on_change: Callable[[], object] = lambda: None,
+        on_serve: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._initial, self._sampling, self._on_serve = settings, sampling, on_serve
+        values = shown_values(settings, sampling)
+        super().__init__(fields=form_fields(values), values=values, presets=preset_names())
+        self.observe(lambda _change: on_change(), "values")
+        self.on_msg(self._receive)
 
     @property
     def settings(self) -> Settings:
-        """The settings as the sliders are now."""
-        return self._initial.replace(**{name: widget.value for name, widget in self.inputs.items()})
+        """The settings as the sliders are now.
+
+        Raises:
+            StreamTTSError: ``bad_value`` if a value is out of range.
+        """
+        changes = {name: value for name, value in self.values.items() if name != "prebuffer_ms"}
+        for name, own in self._sampling.items():  # untouched: the checkpoint's own, whatever it is
+            if changes.get(name) == own and getattr(self._initial, name) is None:
+                changes[name] = None
+        return self._initial.replace(**changes)
 
     @property
     def prebuffer_ms(self) -> float:
         """Audio that the player buffers before playback starts, in milliseconds."""
-        return float(self.prebuffer.value)
+        return float(self.values["prebuffer_ms"])
+
+    def set(self, **values: Any) -> None:
+        """Move sliders, by the names of their settings; ``prebuffer_ms`` is the player's buffer."""
+        self.values = {**self.values, **values}
+
+    def use(self, settings: Settings) -> None:
+        """Move all sliders to these settings. Settings without a slider are taken over, too."""
+        self._initial = settings
+        self.values = shown_values(settings, self._sampling, self.prebuffer_ms)
 
     def reset(self) -> None:
-        """Set all sliders back to their initial values."""
-        for name, widget in self.inputs.items():
-            widget.value = getattr(self._initial, name)
+        """Move everything back to its initial value, the player's buffer as well."""
+        self.values = {field["name"]: field["default"] for field in self.fields}
 
+    def save(self, name: str, settings: Settings) -> None:
+        """Save settings as a preset and say where; the name is written as presets are called.
 
-def _input(name: str, meta: Mapping[str, Any], value: Any) -> Any:
-    """The widget for one settings field, from its metadata."""
-    unit = f" ({meta['unit']})" if meta.get("unit") else ""
-    common = {"description": _CAPTIONS[name], "tooltip": meta["help"] + unit, "style": _STYLE, "layout": _LAYOUT}
-    if "choices" in meta:
-        return ipywidgets.Dropdown(options=list(meta["choices"]), value=value, **common)
-    if name == "seed":  # 2**32 values are too many for a slider
-        return ipywidgets.BoundedIntText(value=value, min=meta["low"], max=meta["high"], **common)
-    high = max(_SLIDER_HIGH.get(name, meta["high"]), value)
-    if isinstance(value, int):
-        return ipywidgets.IntSlider(value=value, min=meta["low"], max=high, step=meta["step"], **common)
-    decimals = ".0f" if meta["step"] >= 1 else ".2f"
-    return ipywidgets.FloatSlider(
-        value=value, min=meta["low"], max=high, step=meta["step"], readout_format=decimals, **common
-    )
+        Raises:
+            StreamTTSError: ``bad_value`` for a name of which nothing is left.
+        """
+        name = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")
+        path = save_preset(name, settings)
+        self.presets = preset_names()
+        self.note = f"Saved as {path}. Use it with: streamtts serve --preset {name}"
+
+    def _receive(self, _widget: Controls, content: Any, _buffers: list[memoryview]) -> None:
+        kind = content.get("type") if isinstance(content, dict) else None
+        try:
+            if kind == "preset":
+                self.use(load_preset(str(content["name"])))
+                self.note = f"These are the settings of preset {content['name']}."
+            elif kind == "save_preset":
+                self.save(str(content["name"]), self.settings)
+            elif kind == "serve":
+                self._on_serve()
+        except (StreamTTSError, OSError) as fault:
+            self.note = str(fault)

@@ -13,12 +13,6 @@ const TRACKS = [
 const LIGHT = { paper: "#ffffff", ink: "#1a1a1a", faint: "#c8c8c8", track: "#0072b2", oneshot: "#e69f00", bad: "#d55e00" };
 const DARK = { paper: "#111418", ink: "#e8e8e8", faint: "#4a4f57", track: "#56b4e9", oneshot: "#e69f00", bad: "#ff7b2e" };
 
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
 /** Three buffers of one length that loop in sync. Switching fades for 5 ms, so that it does not click. */
 class Deck {
   constructor() {
@@ -105,6 +99,11 @@ class CrossfadeView {
     model.on("msg:custom", this.onMessage);
     model.send({ type: "ready" });
     this.frame = requestAnimationFrame(() => this.tick());
+    this.offTheme = onTheme(() => setTimeout(() => this.draw(), 100)); // after the new style sheet is in use
+    this.onEscape = ({ key }) => key === "Escape" && this.deck.running && this.toggle();
+    document.addEventListener("keydown", this.onEscape, true);
+    this.resized = new ResizeObserver(() => this.draw());
+    this.resized.observe(this.root);
   }
 
   build() {
@@ -229,7 +228,7 @@ class CrossfadeView {
     const label = TRACKS.find(([track]) => track === name)[1];
     const number = (v, unit) => (v === null || v === undefined ? "not measured" : `${v.toFixed(1)} ${unit}`);
     this.verdict.textContent = report
-      ? `${label}: ${report.reason} · null test ${number(report.null_db, "dB")} · log-mel distance ${number(report.log_mel_db, "dB")}`
+      ? `${label}: ${report.sentence} · null test ${number(report.null_db, "dB")} · log-mel distance ${number(report.log_mel_db, "dB")}`
       : `${label}: measuring …`;
     this.root.dataset.verdict = report?.verdict ?? "";
   }
@@ -285,18 +284,19 @@ class CrossfadeView {
   drawZooms() {
     const name = this.deck.selected;
     const seams = (name === "oneshot" ? this.seams.crossfade : this.seams[name]).slice(0, 12);
-    const rows = Math.max(1, Math.ceil(seams.length / 4));
+    const columns = Math.max(1, Math.min(4, Math.floor((this.root.clientWidth || 900) / 225))); // room for the titles
+    const rows = Math.max(1, Math.ceil(seams.length / columns));
     const { pen, width, height, look } = this.surface(this.zooms, rows * 150 + 20);
     const rowsOf = new Map((this.reports[name]?.rows ?? []).map((row) => [row.sample, row]));
-    const cell = width / 4;
+    const cell = width / columns;
     this.root.dataset.zooms = seams.length;
     seams.forEach((seam, k) => {
-      const box = { x: (k % 4) * cell + 8, y: Math.floor(k / 4) * 150 + 20, w: cell - 16, h: 112 };
+      const box = { x: (k % columns) * cell + 8, y: Math.floor(k / columns) * 150 + 20, w: cell - 16, h: 112 };
       const row = rowsOf.get(seam);
       this.drawZoom(pen, look, box, seam, row?.audible ?? false);
       pen.fillStyle = row?.audible ? look.bad : look.ink;
-      const step = row?.step_ratio == null ? "" : ` · step ${row.step_ratio.toFixed(1)}×`;
-      const words = row ? (row.audible ? " · audible" : row.audible === null ? " · not measured" : " · clean") : "";
+      const step = row?.click == null ? "" : ` · click ${row.click.toFixed(1)}`;
+      const words = row ? (row.audible ? " · stands out" : row.audible === null ? " · not measured" : "") : "";
       pen.fillText(`${(seam / RATE).toFixed(2)} s${step}${words}`, box.x, box.y - 5);
     });
     pen.fillStyle = look.ink;
@@ -343,6 +343,9 @@ class CrossfadeView {
 
   close() {
     cancelAnimationFrame(this.frame);
+    this.offTheme();
+    this.resized.disconnect();
+    document.removeEventListener("keydown", this.onEscape, true);
     this.model.off("msg:custom", this.onMessage);
     this.deck.close();
   }

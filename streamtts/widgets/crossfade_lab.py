@@ -20,7 +20,7 @@ from ..seams import analyse
 from ..seams.crossfade import Overlap
 from ..settings import Settings
 from . import assets
-from .worker import Worker, open_panel
+from .worker import Shown, Worker, open_panel
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -43,7 +43,7 @@ def seam_lab(
     return open_panel(SeamLab, model, text, settings or Settings(crossfade_ms=0))
 
 
-class SeamLab(anywidget.AnyWidget):
+class SeamLab(Shown, anywidget.AnyWidget):
     """Three decodings of one utterance: policy ``none`` with the sliders' crossfade, policy ``window``, one-shot."""
 
     _esm = assets.read("page.js", "crossfade_lab.js")
@@ -131,12 +131,9 @@ class SeamLab(anywidget.AnyWidget):
         if name == "crossfade" and number < self._newest or "oneshot" not in self._tracks:
             return
         report = analyse(samples, seams, reference=np.asarray(self._tracks["oneshot"][0]))
-        rows = [
-            {"sample": row.sample, "audible": row.audible, "step_ratio": row.values["step_ratio"]}
-            for row in report.rows
-        ]
+        rows = [{"sample": row.sample, "audible": row.audible, "click": row.values["click"]} for row in report.rows]
         if name != "crossfade" or number >= self._newest:
-            self.send({"type": "report", "name": name, "verdict": str(report.verdict), "reason": report.reason,
+            self.send({"type": "report", "name": name, "verdict": str(report.verdict), "sentence": report.sentence,
                        "null_db": report.null_test_db, "log_mel_db": report.log_mel_db, "rows": rows})  # fmt: skip
 
     def _say(self, text: str) -> None:

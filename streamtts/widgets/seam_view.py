@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
 from ..seams import analyse
+from ..seams.words import decoded_in_words
 
 if TYPE_CHECKING:
     from ..generator import Utterance
@@ -23,6 +24,8 @@ class Comparison:
     """What the view shows for one utterance."""
 
     distance_db: float | None
+    verdict: str
+    places: list[dict[str, Any]]  # {sample, what} of each seam that is audible
     words: str  # HTML
     waveform: bytes  # PNG
     zooms: bytes  # PNG, empty if there is no seam
@@ -47,6 +50,11 @@ class SeamView(ipywidgets.VBox):
         if self.waveform.value:
             self.words.value = f"{_PREVIOUS}<br>The new one is shown here when it is complete."
             self._fade(True)
+
+    def stopped(self) -> None:
+        """Say that the pictures stay those of the last utterance that was spoken to its end."""
+        if self.waveform.value and self.distance_db is None:
+            self.words.value = f"Stopped before the end: there is nothing to compare.<br>{_PREVIOUS}"
 
     def busy(self) -> None:
         """Say that the comparison is running."""
@@ -83,19 +91,19 @@ def compare(made: Utterance, whole: Utterance, dark: bool = False) -> Comparison
     waveform = plots.to_png(plots.waveform(made.samples, made.seams, report=report, theme=theme))
     zooms = plots.seam_zooms(made.samples, made.seams, whole.samples, report=report, theme=theme)
     return Comparison(
-        report.log_mel_db, _words(made, report.log_mel_db), waveform, plots.to_png(zooms) if made.seams else b""
+        report.log_mel_db,
+        report.sentence,
+        [{"sample": place.sample, "what": place.words} for place in report.places],
+        _words(made, report.log_mel_db),
+        waveform,
+        plots.to_png(zooms) if made.seams else b"",
     )
 
 
 def _words(made: Utterance, distance_db: float | None) -> str:
-    """The distance, and the settings of the utterance, as HTML."""
-    s = made.stats.settings
+    """The distance, and how the utterance was decoded, as HTML."""
     distance = "not measured" if distance_db is None else f"{distance_db:.2f} dB"
-    context = f", left context {s['left_context_tokens']}, lookahead {s['lookahead_tokens']}"
-    blend = f", crossfade {s['crossfade_ms']:g} ms {s['crossfade_shape']}"
-    used = {"none": blend, "window": context + blend}.get(s["policy"], "")
     return (
         f"<b>Stream against one-shot: log-mel distance {distance}</b> (difference of the spectra; lower is closer)"
-        f"<br>policy {s['policy']}{used}, first chunk {s['first_chunk_tokens']}, "
-        f"chunk size {s['tokens_per_chunk']}, chunk growth {s['chunk_growth']:g}, seed {s['seed']}"
+        f"<br>{html.escape(decoded_in_words(made.stats.settings))}"
     )

@@ -16,13 +16,14 @@ from ..settings import Settings
 from ..tune.presets import load_preset, preset_names
 from .client_table import ClientTable
 from .server_row import ServerRow
-from .worker import open_panel
+from .worker import Shown, open_panel
 
 if TYPE_CHECKING:
     from ..loader import Model
 
 BUILT_IN = "built-in defaults"
 NOT_RUNNING = "The server is not running."
+_STOPPED = "The server has stopped. Below: the clients that it had, with their last figures."
 LOG_LINES = 200
 UPDATE_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
@@ -38,7 +39,7 @@ def server_panel(model: Model, text: str = "Hello from outside.") -> ServerPanel
     return open_panel(ServerPanel, model, text)
 
 
-class ServerPanel(ipywidgets.VBox):
+class ServerPanel(Shown, ipywidgets.VBox):
     """Launch and stop the server, see its clients, kick one, read its log. Everything updates by itself.
 
     Attributes:
@@ -98,9 +99,9 @@ class ServerPanel(ipywidgets.VBox):
 
     def _show(self) -> None:
         handle = self.row.handle
-        if handle is None:
-            self.counts.value = NOT_RUNNING
-            self.table.show([])
+        if handle is None or handle.state != "running":
+            self.counts.value = _STOPPED if self.table.clients else NOT_RUNNING
+            self.table.ended()
         else:
             h = handle.health()
             self.table.show(handle.clients())

@@ -1,16 +1,19 @@
-"""Launch and stop the WebSocket server from the notebook, and show a command that uses it."""
+"""Launch and stop the WebSocket server from the notebook, and show a command and a page that use it."""
 
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import anywidget
 import traitlets
 
 from ..errors import StreamTTSError
 from ..settings import Settings
+from ..voice.conditionals import DEFAULT_VOICE
 from . import assets
 
 if TYPE_CHECKING:
@@ -18,20 +21,27 @@ if TYPE_CHECKING:
     from ..server.server import ServerHandle
 
 
+def as_argument(text: str) -> str:
+    """The whole text as a shell reads it back; a leading dash would be taken for an option."""
+    return shlex.quote(f" {text}" if text.startswith("-") else text if text.strip() else "Hello")
+
+
 class ServerRow(anywidget.AnyWidget):
-    """A button that starts the server on this kernel's model, its address, and a client command to copy.
+    """A button that starts the server on this kernel's model, a command to copy, and a link to the server's page.
 
     Args:
         model: The model that the server uses.
         text: Returns the text for the client command.
         port: Port to listen on, by default the server's own. If it is taken, any free port.
-        settings: Called at every launch; returns the settings of requests that give none.
+        settings: Returns the settings of requests that give none. Called at every launch and :meth:`refresh`.
+        voice: Returns the voice for the client command and the page.
     """
 
     _esm = assets.read("page.js", "server_row.js")
     _css = assets.read("panel.css")
     url = traitlets.Unicode(help="the server's address, empty while it is not running").tag(sync=True)
     command = traitlets.Unicode().tag(sync=True)
+    page = traitlets.Unicode(help="address of the server's own page").tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
 
     def __init__(
@@ -40,9 +50,10 @@ class ServerRow(anywidget.AnyWidget):
         text: Callable[[], str],
         port: int | None = None,
         settings: Callable[[], Settings] = Settings,
+        voice: Callable[[], str] = lambda: DEFAULT_VOICE,
     ) -> None:
         super().__init__()
-        self._model, self._text, self._port, self._settings = model, text, port, settings
+        self._model, self._text, self._port, self._settings, self._voice = model, text, port, settings, voice
         self.handle: ServerHandle | None = None
         self.on_msg(self._receive)
 
@@ -62,22 +73,41 @@ class ServerRow(anywidget.AnyWidget):
                     raise
                 self.handle = serve(self._model, port=0, settings=settings)
         except StreamTTSError as fault:
-            self.error = f"{fault.code}: {fault.message}"
+            self.error = fault.message
             return
         self.url, self.error = self.handle.url, ""
         self.refresh()
+        watch = threading.Thread(target=self._watch, args=(self.handle,), name="streamtts-server-watch", daemon=True)
+        watch.start()
 
     def stop(self) -> None:
         """Stop the server if it is running."""
         handle, self.handle = self.handle, None
         if handle is not None:
             handle.stop()
-        self.url = self.command = ""
+        self.url = self.command = self.page = ""
 
     def refresh(self) -> None:
-        """Update the client command with the current text."""
-        if self.url:
-            self.command = f"streamtts say {shlex.quote(_one_line(self._text()))} --url {self.url}"
+        """Let server, command and link have the text, the voice and the settings as they are now."""
+        if self.handle is None:
+            return
+        voice = self._voice()
+        try:
+            self.handle.use(self._settings())
+        except StreamTTSError as fault:
+            self.error = fault.message
+        chosen = "" if voice == DEFAULT_VOICE else f" --voice {shlex.quote(voice)}"
+        self.command = f"streamtts say {as_argument(self._text())}{chosen} --play --url {self.url}"
+        self.page = (
+            self.url.replace("ws", "http", 1) + "/" + ("" if voice == DEFAULT_VOICE else f"?voice={quote(voice)}")
+        )
+
+    def _watch(self, handle: ServerHandle) -> None:
+        """Wait for the server's end, which may come from elsewhere: another ``serve()`` on its port."""
+        handle.wait()
+        if self.handle is handle:
+            self.handle = None
+            self.url = self.command = self.page = ""
 
     def close(self) -> None:
         """Stop the server and remove the row."""
@@ -90,11 +120,5 @@ class ServerRow(anywidget.AnyWidget):
             self.launch()
         elif kind == "stop":
             self.stop()
-
-
-def _one_line(text: str, longest: int = 80) -> str:
-    """The first words of a text, so that the command fits on one line."""
-    words = " ".join(text.split())
-    if len(words) > longest:
-        words = words[:longest].rsplit(" ", 1)[0]
-    return f" {words}" if words.startswith("-") else words or "Hello"  # a leading dash would be taken for an option
+        elif kind == "ping":
+            self.send({"type": "pong"})

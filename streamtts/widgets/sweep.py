@@ -19,7 +19,7 @@ from ..tune.presets import save_preset
 from ..tune.recommend import recommend
 from ..tune.report import rounds_in_words, table
 from ..tune.sweep import TEXTS, Trial, grid_settings, latest, prepare, sweep
-from .worker import Worker, open_panel
+from .worker import Shown, Worker, open_panel
 
 if TYPE_CHECKING:
     from ..loader import Model
@@ -46,7 +46,7 @@ def sweep_panel(model: Model, texts: Sequence[str] = TEXTS[:2], theme: ThemeName
     return open_panel(SweepPanel, model, texts, theme)
 
 
-class SweepPanel(ipywidgets.VBox):
+class SweepPanel(Shown, ipywidgets.VBox):
     """Measure a grid of settings in a worker thread; choose one of them and save it as a preset.
 
     Attributes:

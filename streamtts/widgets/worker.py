@@ -10,6 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 Parameters = ParamSpec("Parameters")
 Panel = TypeVar("Panel")
 
+_REOPEN = (
+    "<style>body:has(.widget-container, .streamtts-panel, .streamtts-lab) .streamtts-reopen { display: none; }</style>"
+    "<p class='streamtts-reopen'>The panel of this cell belongs to a kernel that has ended. Run this cell and those "
+    "above it again (for example Run All Cells in the menu Run), and it comes back.</p>"
+)
 _open: dict[object, Any] = {}  # by class: the panel that this kernel shows
 
 
@@ -19,6 +24,19 @@ def open_panel(kind: Callable[Parameters, Panel], *args: Parameters.args, **kwar
         previous.close()
     panel = _open[kind] = kind(*args, **kwargs)
     return panel
+
+
+class Shown:
+    """A widget that says, where its kernel has ended, how to have it back: a page that is opened again has lost it."""
+
+    _repr_mimebundle_: Callable[..., Any]
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display, publish_display_data
+
+        display(HTML(_REOPEN))  # hidden by panel.css while a panel is there
+        bundle = self._repr_mimebundle_()  # of data alone, or of data and metadata
+        publish_display_data(*(bundle if isinstance(bundle, tuple) else (bundle,)))
 
 
 class Worker:

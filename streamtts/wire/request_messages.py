@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
+from .clips import CLIP
 from .limits import FRAME_MS, Limits
 from .parsing import ClientMessage, MessageWithSettings, json_object, printable, protocol_error, well_formed
 
@@ -17,6 +18,8 @@ class SpeakRequest(MessageWithSettings):
 
     text: str = Field(description="the text to speak")
     voice: str = Field(default="default", description="one of the names in GET /voices")
+    words: bool = Field(default=False, description="tell in `complete` where each word is in the audio")
+    voice_clip: str | None = Field(default=None, description=CLIP)
 
 
 class SimpleRequest(SpeakRequest):
@@ -61,12 +64,12 @@ def parse_request(frame: str | bytes, *, simple: bool, limits: Limits) -> SpeakR
     except ValidationError as fault:
         raise protocol_error(fault) from None
     request = request.model_copy(update={"text": well_formed(request.text)})
-    _check_text(request.text, limits)
+    check_text(request.text, limits)
     request.settings  # noqa: B018  raises for a wrong setting, so that the request is refused here
     return request
 
 
-def _check_text(text: str, limits: Limits) -> None:
+def check_text(text: str, limits: Limits, field: str = "text") -> None:
     """Refuse a text that is too long or empty. One without words (an emoji) is a moment of silence.
 
     Raises:
@@ -76,13 +79,13 @@ def _check_text(text: str, limits: Limits) -> None:
         raise StreamTTSError(
             "text_too_long",
             f"the text has {len(text)} characters; {limits.text_chars} are allowed in one request",
-            field="text",
+            field=field,
             allowed=f"1 to {limits.text_chars} characters",
         )
     if not any(c.isprintable() and not c.isspace() for c in text):
         raise StreamTTSError(
             "text_empty",
             "the text is empty, so there is nothing to speak",
-            field="text",
+            field=field,
             allowed="text with words",
         )

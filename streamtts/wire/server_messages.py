@@ -1,17 +1,21 @@
 """What a server sends: text frames that tell of the audio in its binary frames.
 
-Audio is raw PCM (signed 16-bit little-endian, 24 kHz, mono) in binary frames and never appears in these messages.
+Audio is raw PCM (signed 16-bit little-endian, 24 kHz, mono, unless a context asked for another encoding or rate) in
+binary frames and never appears in these messages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ..encode.formats import RATES
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
 from .parsing import json_object, protocol_error
+from .session_messages import Encoding
 
 PROTOCOL_VERSION = 1
 
@@ -79,7 +83,12 @@ class Ready(_FromServer):
     protocol: int = PROTOCOL_VERSION
     engine: str
     sample_rate: int = SAMPLE_RATE
+    sample_rates: list[int] = Field(default=list(RATES), description="that a context may ask for in `start`")
+    encodings: list[str] = Field(default=list(get_args(Encoding)), description="that a context may ask for in `start`")
     voices: list[str]
+    voice_details: list[dict[str, Any]] = Field(
+        default_factory=list, description="as in GET /voices; what is not known yet is null"
+    )
     limits: dict[str, Any]
 
 
@@ -89,6 +98,26 @@ class Started(_FromServer):
     type: Literal["started"] = "started"
     context_id: str
     settings: dict[str, Any]
+    encoding: str = "s16le"
+    sample_rate: int = SAMPLE_RATE
+
+
+class Word(_FromServer):
+    """A word of the text, and where its sound is."""
+
+    text_range: tuple[int, int] = Field(description="start and stop in the whole text as it was sent, in characters")
+    start: int = Field(description="sample at which it begins, from the start of the audio; it never changes")
+    end: int | None = Field(
+        description="sample at which it ends; null: not known yet, the word comes again with its end. "
+        "A word that was not said has no length"
+    )
+    confidence: float = Field(description="0 to 1: share of T3's attention on the word as it begins; 0 if estimated")
+    estimated: bool = Field(description="its place is a guess by its length: T3's attention did not tell it")
+
+    def at_rate(self, rate: int) -> Word:
+        """The word with its samples counted at another rate than 24000 Hz."""
+        start, end = (None if at is None else round(at * rate / SAMPLE_RATE) for at in (self.start, self.end))
+        return self.model_copy(update={"start": start, "end": end})
 
 
 class Audio(_FromServer):
@@ -97,11 +126,17 @@ class Audio(_FromServer):
     type: Literal["audio"] = "audio"
     context_id: str
     seq: int = Field(description="0, 1, 2, ... within the context")
-    sample_offset: int = Field(description="position of the frame's first sample in the context's audio")
-    samples: int
+    sample_offset: int = Field(description="position of the frame's first sample in the context's audio, at its rate")
+    samples: int = Field(description="at the context's rate")
     tokens: int = Field(description="speech tokens in the frame")
     text_range: tuple[int, int] | None = Field(
         default=None, description="start and stop of the text being spoken, in characters of the context's whole text"
+    )
+    words: list[Word] | None = Field(
+        default=None, description="words that begin or end in the frame, in order; null: the context has no word_times"
+    )
+    waits_for_text: bool = Field(
+        default=False, description="it is the last frame of all text so far: silence after it is no underrun"
     )
 
 
@@ -118,6 +153,25 @@ class Complete(_FromServer):
     type: Literal["complete"] = "complete"
     context_id: str | None = None
     stats: Stats
+    words: list[Word] | None = Field(
+        default=None, description="all words, in order, where the request asked for them with `words`"
+    )
+
+
+class HeardPlace(_FromServer):
+    """A place that the verdict names."""
+
+    sample: int = Field(description="at the context's rate")
+    what: str
+
+
+class Verdict(_FromServer):
+    """What a listener notices at the seams of a context that is complete, where its ``start`` asked for it."""
+
+    type: Literal["verdict"] = "verdict"
+    context_id: str | None = None
+    sentence: str
+    places: list[HeardPlace] = Field(default_factory=list)
 
 
 class Cancelled(_FromServer):
@@ -128,7 +182,7 @@ class Cancelled(_FromServer):
     context_id: str | None = None
     samples_sent: int
     text_spoken: str | None = Field(
-        default=None, description="sessions only: the sentences whose audio was sent completely"
+        default=None, description="sessions only: the text whose audio was sent completely, to the word"
     )
     stats: Stats | None = None
 
@@ -157,7 +211,7 @@ class Pong(_FromServer):
 
 
 ServerMessage = Annotated[
-    Ready | Started | Audio | Flushed | Complete | Cancelled | Error | Pong, Field(discriminator="type")
+    Ready | Started | Audio | Flushed | Complete | Verdict | Cancelled | Error | Pong, Field(discriminator="type")
 ]
 MESSAGES: tuple[type[BaseModel], ...] = get_args(get_args(ServerMessage)[0])
 
@@ -180,6 +234,11 @@ def parse_server_message(frame: str) -> BaseModel | None:
         raise protocol_error(fault, tagged=True) from None
     assert isinstance(message, BaseModel)
     return message
+
+
+def words_message(words: Iterable[object]) -> list[Word]:
+    """Words that a stream told, as messages."""
+    return [Word.model_validate(word, from_attributes=True) for word in words]
 
 
 def error_message(fault: StreamTTSError, *, request_id: str | None = None, context_id: str | None = None) -> Error:

@@ -6,13 +6,17 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ..encode import Format, checked_rate, format_named
 from ..errors import StreamTTSError
 from ..settings import Settings
+from .clips import CLIP
 from .parsing import ClientMessage, MessageWithSettings, json_object, printable, protocol_error, settings_from
 
 ContextId = Annotated[
     str, Field(min_length=1, max_length=100, description="chosen by the client, repeated in the answers")
 ]
+
+Encoding = Literal["s16le", "mulaw", "alaw"]
 
 
 class Start(MessageWithSettings):
@@ -21,7 +25,27 @@ class Start(MessageWithSettings):
     type: Literal["start"] = "start"
     context_id: ContextId
     voice: str = Field(default="default", description="one of the names in `ready`")
+    voice_clip: str | None = Field(default=None, description=CLIP)
+    encoding: Encoding | None = Field(default=None, description="of the samples in binary frames; null: s16le")
+    sample_rate: int | None = Field(
+        default=None, description="Hz, one of those in `ready`; null: 24000, or 8000 for mulaw and alaw"
+    )
+    verdict: bool = Field(default=False, description="judge the seams: `verdict` follows `complete`")
     settings_object: dict[str, Any] = Field(default_factory=dict, alias="settings", description="settings by name")
+
+    @property
+    def format(self) -> Format:
+        """The encoding as a format."""
+        return format_named(self.encoding or "s16le", "encoding")
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of the context's audio, Hz.
+
+        Raises:
+            StreamTTSError: ``bad_value``.
+        """
+        return checked_rate(self.format, self.sample_rate)
 
     def settings_over(self, defaults: Settings) -> Settings:
         """The settings given in the message and in its ``settings``, over a server's own defaults.
@@ -93,7 +117,7 @@ def parse_session_message(frame: str | bytes) -> Start | Text | Flush | End | Ca
         raise protocol_error(fault, tagged=True) from None
     assert isinstance(message, Start | Text | Flush | End | CancelContext | Ping)
     if isinstance(message, Start):
-        message.settings  # noqa: B018  raises for a wrong setting, so that the message is refused here
+        message.settings, message.rate  # noqa: B018  raise for wrong values, so that the message is refused here
     return message
 
 

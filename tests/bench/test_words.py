@@ -4,39 +4,31 @@ import json
 
 import pytest
 
-import streamtts
 from streamtts import Settings, StreamTTSError
 from streamtts.__main__ import main
-from streamtts.bench.words import Words, count, table
+from streamtts.bench.words import Words, count, speak, table
 from streamtts.text.word_errors import WordErrors
 
-
-def said(model, text, **settings):
-    stream = streamtts.stream(model, text, settings=Settings(watermark=False, **settings))
-    stream.collect()
-    return stream
+TEXT = "The train to the city leaves in ten minutes."
 
 
 def test_a_sentence_that_is_said_whole_loses_nothing(model):
-    text = "The train to the city leaves in ten minutes."
-    assert count(model, text, said(model, text)) == Words(utterances=1, words=9)
+    assert count(model, TEXT, *speak(model, TEXT, Settings())) == Words(utterances=1, words=9)
 
 
 def test_what_was_cut_off_is_lost_and_the_stats_say_so(model):
-    text = "The train to the city leaves in ten minutes."
-    stream = said(model, text, max_tokens=25)
-    found = count(model, text, stream)
+    tokens, said = speak(model, TEXT, Settings(max_tokens=25))
+    found = count(model, TEXT, tokens, said)
     assert found.lost >= 4
     assert (found.faulty, found.unreported) == (1, 0)
-    assert stream.stats.complete_text is False
-    assert stream.stats.missing_text.endswith("in ten minutes.")
+    assert said.complete is False
+    assert " ".join(said.missing).endswith("in ten minutes.")
 
 
 def test_a_loss_that_the_stats_do_not_tell_is_counted(model):
-    text = "The train to the city leaves in ten minutes."
-    stream = said(model, text, max_tokens=25, early_stop_guard=False)
-    assert stream.stats.complete_text is None
-    found = count(model, text, stream)
+    tokens, said = speak(model, TEXT, Settings(max_tokens=25, early_stop_guard=False))
+    assert said.complete is None
+    found = count(model, TEXT, tokens, said)
     assert (found.faulty, found.unreported) == (1, 1)
 
 
@@ -44,6 +36,16 @@ def test_the_table_adds_up_and_says_what_was_not_measured():
     one = Words(1, 9, lost=2, faulty=1, heard=WordErrors(1, 9))
     shown = table([("mini, fp32, cached", one + Words(3, 20))])
     assert shown.splitlines()[-1] == "| mini, fp32, cached | 4 | 29 | 2 | 0 | 1 (25.0 %) | 0 | 1 of 9, 11.1 % | - |"
+
+
+def test_the_teacher_of_mini_is_heard_beside_it(capsys, tmp_path):
+    pytest.importorskip("hibari")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Lighthouse.\nThe door is open.\n")
+    assert main(["bench", "--words", str(texts), "--seeds", "1", "--policies", "cached", "--hear"]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mini")]
+    assert shown[0] == "| mini's teacher | 2 | - | - | - | - | - | 0 of 5, 0.0 % | 0 of 1, 0.0 % |"
+    assert len(shown) == 2
 
 
 def test_the_command_prints_a_row_a_policy_and_writes_them(tmp_path, capsys):

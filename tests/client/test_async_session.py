@@ -124,6 +124,25 @@ def test_turns_started_at_once_share_the_connection(model):
         asyncio.run(scene(server))
 
 
+def test_a_turn_given_up_while_it_starts_is_not_left_open_on_the_server(model):
+    async def scene() -> None:
+        with serve(model, port=0, limits=Limits(contexts=2)) as server:
+            async with AsyncSession(server.url) as session:
+                for _ in range(3):
+                    starting = asyncio.create_task(session.start())
+                    while not session._turns:
+                        await asyncio.sleep(0)
+                    starting.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await starting
+                    turn = await session.start()
+                    await turn.say("Yes?")
+                    await turn.end()
+                    assert len(await turn.collect())
+
+    asyncio.run(scene())
+
+
 def test_a_turn_that_does_not_start_in_time_says_so(model):
     """The server reads no more from this client for a second: it has sent too much."""
     limits = Limits(messages_per_second=1)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
-import nest_asyncio
 import numpy as np
 import pytest
 
 from streamtts import StreamTTSError, serve
-from streamtts.client import Client, Session
+from streamtts.client import Session
 from streamtts.server import ServerHandle
 
 PATIENCE_S = 120.0
@@ -43,6 +43,22 @@ def test_the_blocking_client_speaks_as_text_is_written(server):
     with Session(server.url) as session:
         assert spoken_by_hand(session) == spoken_by_hand(session)
         assert session.ready is not None
+
+
+@pytest.mark.parametrize("asked", [{"encoding": "mulaw"}, {"sample_rate": 16_000}])
+def test_a_turn_of_another_rate_and_encoding_is_heard_as_samples(server, asked):
+    with Session(server.url) as session:
+        lengths = {}
+        for options in (asked, {}):
+            turn = session.start(seed=3, **options)
+            turn.say("Hello world. ")
+            turn.end()
+            samples = turn.collect()
+            lengths[turn.sample_rate] = len(samples)
+            assert np.std(samples) > 0.01
+            assert turn.text_heard(len(samples)).strip() == "Hello world."
+    rate = min(lengths)
+    assert lengths[rate] == round(lengths[24_000] * rate / 24_000)
 
 
 def test_the_blocking_client_hears_audio_before_the_text_has_ended(server):
@@ -80,21 +96,32 @@ def test_one_thread_interrupts_what_another_hears(server):
 
 
 def test_the_blocking_client_works_inside_a_running_loop(server):
-    """As in a notebook cell, before and after nest_asyncio has patched the cell's loop."""
-    heard: list[int] = []
+    """As in a notebook cell, before and after nest_asyncio has patched the cell's loop, and with it all of asyncio."""
+    program = """
+import asyncio, sys, nest_asyncio
+from streamtts.client import Client, Session
 
-    async def cell() -> None:
-        with Session(server.url) as session, Client(server.url) as client:
-            heard.append(spoken_by_hand(session))
-            nest_asyncio.apply(asyncio.get_running_loop())
-            heard.append(len(client.speak("Hello.").collect()))
-            heard.append(spoken_by_hand(session))
+def turn(session):
+    turn = session.start(seed=3)
+    turn.say("Hello there. And goodbye.")
+    turn.end()
+    return sum(map(len, turn))
 
-    thread = threading.Thread(target=lambda: asyncio.new_event_loop().run_until_complete(cell()))
-    thread.start()
-    thread.join(PATIENCE_S)
-    assert len(heard) == 3
-    assert heard[0] == heard[2]
+async def cell():
+    with Session(sys.argv[1]) as session, Client(sys.argv[1]) as client:
+        print(turn(session))
+        nest_asyncio.apply(asyncio.get_running_loop())
+        print(len(client.speak("Hello.").collect()))
+        print(turn(session))
+
+asyncio.new_event_loop().run_until_complete(cell())
+"""
+    command = [sys.executable, "-c", program, server.url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    before, between, after = map(int, ended.stdout.split())
+    assert before == after > 0
+    assert between > 0
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_blocking_client_says_what_went_wrong(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -80,5 +81,6 @@ def _commands(where: str, line: str) -> Iterator[tuple[str, list[str]]]:
             continue
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words = words[1:]
+        words = list(itertools.takewhile(lambda word: word not in ("<", ">", "|"), words))  # what the shell does
         if words:
             yield where, words

@@ -34,8 +34,8 @@ def test_the_pages_name_the_commands_there_are_and_show_the_figures_there_are(ex
     [
         (["crossfade", "--sentences", "1"], 5, 6),
         (["pipeline", "--rounds", "1"], 4, 2),
-        (["context", "--sentences", "1", "--rounds", "1"], 8, 2),
-        (["texts", "--sentences", "2"], 3, 0),
+        (["context", "--sentences", "1", "--rounds", "1"], 9, 2),
+        (["texts", "--sentences", "2"], 6, 0),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
@@ -63,6 +63,18 @@ def test_policies_are_compared_in_one_line_each(experiments, model, capsys, monk
     header, _, *lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) == 3
     assert {line.count("|") for line in lines} == {header.count("|")}
+
+
+def test_the_watermark_survives_the_telephone_and_a_cut_of_one_second(experiments, model, capsys) -> None:
+    names = ["telephone: mu-law, 8 kHz", "every 1 s of it alone"]
+    surviving = experiments.surviving
+    surviving.watermark(model, [experiments.SENTENCES[1]], {name: surviving.WAYS[name] for name in names})
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if "%" in line]
+    assert [row[0] for row in rows] == [*names, surviving.UNMARKED]
+    assert [row[2] for row in rows] == ["100%", "100%", "0%"] and int(rows[1][1]) >= 3
+    one_pass, streamed = (float(db) for db in re.findall(r"(-?[\d.]+) dB", printed))
+    assert -30 < one_pass < -8 < streamed, "with and without the mark are not the same samples"
 
 
 @pytest.mark.slow

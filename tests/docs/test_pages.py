@@ -41,7 +41,10 @@ def test_the_settings_table_is_the_settings():
 
 def test_the_table_of_limits_is_the_limits() -> None:
     text = (ROOT / "docs" / "server.md").read_text()
-    limits = {name: "none" if value is None else f"{value:g}" for name, value in Limits().as_dict().items()}
+    limits = {
+        name: "none" if value is None else value if isinstance(value, str) else f"{value:g}"
+        for name, value in Limits().as_dict().items()
+    }
     rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE))
     assert rows == limits
 

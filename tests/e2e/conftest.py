@@ -19,8 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from jupyter_client import BlockingKernelClient
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from .host_page import host_site
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("STREAMTTS_CHROMIUM", "/usr/bin/chromium")
@@ -34,23 +37,49 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a microphone that beeps once a second
+    "--use-fake-ui-for-media-stream",  # and may be used
     # One name that reaches 127.0.0.1 and is not localhost: a page opened by it is not a secure context.
     "--host-resolver-rules=MAP lab.test 127.0.0.1",
 ]
 
+expect.set_options(timeout=60_000)  # a busy machine is no fault
+
 # Records the audio that leaves the page: everything connected to an AudioContext's destination, on the audio thread,
 # independent of the player's own counting. `tap.sound()` returns the samples between the first and last non-zero one.
+# `tap.watch()` notes each word that the text marks from then on, once however often it is drawn: [characters before it,
+# place in `tap.samples` of what leaves the device at that moment, by the browser's clock].
 TAP = """
 (() => {
   const recorder = `registerProcessor("tap", class extends AudioWorkletProcessor {
     constructor() { super(); this.block = []; }
     process([[channel]]) {
+      if (!this.block.length) this.time = currentTime;
       for (let i = 0; i < 128; i++) this.block.push(channel ? channel[i] : 0);
-      if (this.block.length >= 2048) { this.port.postMessage(this.block); this.block = []; }
+      if (this.block.length >= 2048) { this.port.postMessage([this.block, this.time]); this.block = []; }
       return true;
     }
   });`;
-  const tap = (window.tap = { samples: [], contexts: 0, rate: 0, clear() { this.samples = []; } });
+  const tap = (window.tap = { samples: [], contexts: 0, rate: 0, cleared: {} });
+  tap.clear = () => { // blocks of what was played before may still be on their way
+    tap.samples = [];
+    tap.cleared = { context: tap.context, time: tap.context?.currentTime ?? 0 };
+  };
+  tap.leaving = () => { // context time, s
+    const { contextTime, performanceTime } = tap.context.getOutputTimestamp();
+    const { currentTime, baseLatency = 0, outputLatency = 0 } = tap.context;
+    if (performanceTime) return contextTime + (performance.now() - performanceTime) / 1000;
+    return currentTime - baseLatency - outputLatency;
+  };
+  tap.watch = () => {
+    const text = document.querySelector(".transcript");
+    const marks = [];
+    new MutationObserver(() => {
+      const before = (text.querySelector("mark")?.previousSibling?.textContent ?? "").length;
+      if (text.querySelector("mark") && marks.at(-1)?.[0] !== before) marks.push([before, tap.leaving()]);
+    }).observe(text, { childList: true });
+    tap.marks = () => marks.map(([characters, time]) => [characters, Math.round((time - tap.began) * tap.rate)]);
+  };
   tap.sound = () => {
     let first = tap.samples.findIndex((v) => v !== 0);
     let last = tap.samples.length - 1;
@@ -63,6 +92,7 @@ TAP = """
       super(...options);
       tap.contexts += 1;
       tap.rate = this.sampleRate;
+      tap.context = this;
       if (this.audioWorklet) {
         const url = URL.createObjectURL(new Blob([recorder], { type: "text/javascript" }));
         this.tapReady = this.audioWorklet.addModule(url);
@@ -76,7 +106,13 @@ TAP = """
       this.context.tapReady.then(() => {
         const mono = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
         const node = new AudioWorkletNode(this.context, "tap", mono);
-        node.port.onmessage = ({ data }) => { for (const v of data) tap.samples.push(v); };
+        node.port.onmessage = ({ data: [block, time] }) => {
+          const first = tap.cleared.context === this.context ? tap.cleared.time : 0;
+          const before = Math.max(0, Math.round((first - time) * tap.rate));
+          if (before >= block.length) return;
+          if (!tap.samples.length) tap.began = time + before / tap.rate;
+          for (const v of block.slice(before)) tap.samples.push(v);
+        };
         connect.call(this, node);
       });
     }
@@ -123,6 +159,24 @@ def shot(element: Page | Locator, name: str) -> None:
     """A screenshot of a page or of a part of it, if ``STREAMTTS_SHOTS`` is set."""
     if SHOTS:
         element.screenshot(path=Path(SHOTS) / f"{name}.png")
+
+
+@pytest.fixture(scope="package")
+def site() -> Iterator[str]:
+    """The address of the host page's site."""
+    with host_site() as address:
+        yield address
+
+
+def serious_faults(page: Page, part: str | None = None) -> list[str]:
+    """What axe-core calls serious or critical on a page, or in the part that a selector names, with the elements."""
+    found = Axe().run(page, context=part).response["violations"]
+    return [
+        f"{fault['id']}: {fault['help']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
 
 
 def heard(page: Page) -> np.ndarray:
@@ -234,7 +288,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "PYTHONPATH": str(ROOT),
         "STREAMTTS_PRESETS": str(home / "presets"),
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--expose-app-in-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+    ]
     command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
     command += ["--ServerApp.allow_remote_access=True"]  # the insecure name of the fallback test is not localhost
     log = home / "lab.log"

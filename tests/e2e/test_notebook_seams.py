@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
+import streamtts
+from streamtts import Settings
+from streamtts.seams import analyse
 
 from .conftest import Lab, heard, opened
 
@@ -52,6 +58,39 @@ def test_a_moved_slider_redraws_its_seams(page: Page) -> None:
     times = [move(page, milliseconds) for milliseconds in (40, 35, 30, 25, 20, 15, 10, 5)]
     print(f"redrawn after {sorted(times)} ms")
     expect(page.locator(f"{LAB} .lab-status")).to_contain_text("nothing was decoded again")
+
+
+def test_arrow_keys_move_the_slider(page: Page) -> None:
+    slider = page.locator(f"{LAB} input[type=range]")
+    wanted = int(slider.input_value()) + 5
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"document.querySelector('{LAB} output').textContent === '{wanted} ms'")
+    assert slider.evaluate("e => e === document.activeElement")
+
+
+def test_the_panel_says_what_the_cells_below_it_measure(page: Page, model: Any) -> None:
+    text, bare = "She sells sea shells by the sea shore.", Settings(watermark=False)
+    tokens = streamtts.stream(model, text).collect().tokens
+    one_shot = streamtts.synthesize(model, tokens=tokens, settings=bare)
+    for milliseconds in (40, 0):
+        apart = bare.replace(policy="none", crossfade_ms=milliseconds)
+        made = streamtts.redecode(model, tokens, settings=apart).collect()
+        sentence = analyse(made.samples, made.seams, reference=one_shot.samples).sentence
+        move(page, milliseconds)
+        verdict(page)
+        expect(page.locator(f"{LAB} .lab-verdict")).to_contain_text(sentence.rstrip("."))
+
+
+def test_the_pictures_follow_the_theme(page: Page) -> None:
+    corner = (
+        f"[...document.querySelector('{LAB} .lab-zooms').getContext('2d').getImageData(1, 1, 1, 1).data].slice(0, 3)"
+    )
+    before = page.evaluate(corner)
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+    page.wait_for_function(f"String({corner}) !== '{','.join(map(str, before))}'")
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Light' })")
+    page.wait_for_function(f"String({corner}) === '{','.join(map(str, before))}'")
 
 
 def test_tracks_switch_while_they_play(page: Page) -> None:

@@ -23,6 +23,9 @@ def page(browser: Browser, lab: Lab):
     """The notebook run from top to bottom, with a picture of its panel at the end."""
     with opened(browser, "notebook_server") as page:
         lab.run_all(page, NOTEBOOK)
+        # While the next cell waits for the programs: its buttons must react.
+        speaking = page.locator("table.clients tbody tr[data-state='speaking']").first
+        speaking.get_by_role("button", name="Kick").click(timeout=240_000)
         page.locator(".jp-OutputArea-output", has_text="streamtts_answers_total").wait_for(timeout=240_000)
         yield page
         panel(page).scroll_into_view_if_needed()
@@ -44,13 +47,14 @@ def cell(row: Locator, title: str) -> str:
     return row.locator("td").nth(titles.index(title)).inner_text()
 
 
-def test_programs_started_by_a_cell_stay_listed_with_their_figures(page: Page) -> None:
+def test_programs_started_by_a_cell_stay_listed_with_their_figures_and_one_was_kicked(page: Page) -> None:
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
     heard = page.locator(".jp-OutputArea-output", has_text="received all audio").first.inner_text()
-    assert heard.count("received all audio") == 3
+    assert heard.count("received all audio") == 2 and "kicked" in heard
     rows = page.locator("table.clients tbody tr[data-state='left']")
-    expect(rows).to_have_count(3)
-    for k in range(3):
+    expect(rows).to_have_count(2)
+    expect(page.locator("table.clients tbody tr[data-state='kicked']")).to_have_count(1)
+    for k in range(2):
         assert float(cell(rows.nth(k), "first audio (ms)")) > 0 and float(cell(rows.nth(k), "RTF")) > 0
         assert cell(rows.nth(k), "answers") == "1"
         expect(rows.nth(k).get_by_role("button")).to_be_hidden()
@@ -88,3 +92,10 @@ def test_a_kicked_client_is_out_and_the_other_goes_on(page: Page) -> None:
         assert json.loads(frame)["type"] == "cancelled"
         shot(panel(page), "notebook_server_kicked")
     expect(staying).to_have_attribute("data-state", "left")
+
+
+def test_after_a_stop_the_clients_stay_listed(page: Page) -> None:
+    before = page.locator("table.clients tbody tr").count()
+    page.get_by_role("button", name="Stop server").click()
+    page.get_by_text("The server has stopped. Below: the clients that it had").wait_for()
+    assert page.locator("table.clients tbody tr").count() == before

@@ -5,8 +5,10 @@ import pytest
 
 import streamtts
 from streamtts.mini.constancy import a_minute, constancy
-from streamtts.mini.evaluate import Ears, ends_right
+from streamtts.mini.ears import Ears
+from streamtts.mini.evaluate import ends_right
 from streamtts.mini.texts import held_out_sentences
+from streamtts.seams.perceptual import dnsmos
 from streamtts.text.word_errors import WordErrors, word_errors
 
 
@@ -31,7 +33,7 @@ def test_sentences_never_trained_on_are_understood_and_end_where_they_should(mod
         samples = streamtts.stream(model, text).collect().samples
         heard = ears.words(samples)
         wrong, ended = wrong + word_errors(text, heard), ended + ends_right(text, heard)
-        quality.append(ears.quality(samples))
+        quality.append(dnsmos(samples))
     assert len(sentences) == 10
     assert wrong.percent <= 8  # all fifty: see the card
     assert ended >= 9

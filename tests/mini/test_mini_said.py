@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamtts.mini import phones
+from streamtts.mini.ears import Ears
 from streamtts.mini.said import compare, phones_of, words_of
 
 UNITS = [
@@ -104,3 +107,14 @@ def test_pointers_tell_the_place():
     assert len(set(threes)) == len(threes)
     assert all(len(set(pointers[i : i + 4])) == 4 for i in range(404))
     assert set(pointers) == set(range(phones.POINTERS))
+
+
+def test_a_listener_who_goes_round_in_a_loop_is_asked_again():
+    class Whisper:
+        def transcribe(self, audio, no_repeat_ngram_size, **options):
+            text, ratio = ("Rain and rain.", 1.1) if no_repeat_ngram_size else ("Rain, rain, rain, rain, rain,", 9.0)
+            return iter([SimpleNamespace(text=text, compression_ratio=ratio)]), None
+
+    ears = Ears.__new__(Ears)
+    ears.whisper = Whisper()
+    assert ears.words(np.zeros(4800, np.float32)) == "Rain and rain."

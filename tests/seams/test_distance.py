@@ -6,7 +6,7 @@ import made_signals as made
 import numpy as np
 import pytest
 
-from streamtts.seams import distance
+from streamtts.seams import distance, jumps
 
 
 def test_null_test_in_db() -> None:
@@ -35,13 +35,25 @@ def test_log_mel_distance_near_a_lost_piece_exceeds_that_before_it() -> None:
     assert before == 0 and after > 1
 
 
-def test_the_dip_of_a_badly_chosen_blend_shows_as_level_error() -> None:
+def test_the_dip_of_a_badly_chosen_blend_is_a_hole() -> None:
     x = made.tone(2.0, hz=400.0)
     fade = np.linspace(0, 1, 960)
     blended = x.copy()
     blended[24_000:24_960] = (1 - fade) * x[24_000:24_960] + fade * -x[24_000:24_960]  # the second pass is out of phase
-    error = distance.level_error_db(blended, x, np.array([24_480, 12_000]))
-    assert error[0] > 15 and error[1] == 0
+    depth = jumps.hole_db(jumps.Spectra(blended), jumps.Spectra(x), np.array([24_480, 12_000]))
+    assert depth[0] > 10 and depth[1] < 0.1
+
+
+@pytest.mark.parametrize("db", [-4.0, 3.0])
+def test_jumps_are_as_large_as_they_were_planted(db: float) -> None:
+    x = made.voice(4.0)
+    at, seams = np.array([24_000, 12_000]), np.array([24_000])
+    found = jumps.jumps(jumps.Spectra(made.with_loudness_step(x, 24_000, db)), jumps.Spectra(x), at, seams)
+    assert found["level_jump_db"] == pytest.approx([abs(db), 0], abs=0.2)
+    assert found["timbre_jump_db"] == pytest.approx([0, 0], abs=0.4) and found["pitch_jump_cents"][1] == 0
+    semitone = np.concatenate([made.tone(1.0, hz=200.0), made.tone(1.0, hz=200.0 * 2 ** (3 / 12))])
+    found = jumps.jumps(jumps.Spectra(semitone), jumps.Spectra(made.tone(2.0, hz=200.0)), at[:1], seams)
+    assert found["pitch_jump_cents"][0] == pytest.approx(300, abs=15)
 
 
 @pytest.mark.parametrize("lost_ms", [5.0, 10.0, 20.0])

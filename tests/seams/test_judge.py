@@ -26,11 +26,12 @@ FAULTS: dict[str, Callable[[made.Audio, int], made.Audio]] = {
 }
 PROVES = {
     "a click": "click",
-    "20 ms lost": "lag_ms",
-    "a phase jump": "step_ratio",
-    "a fade dip": "dip_db",
-    "a loudness step": "loudness_error_lu",
+    "20 ms lost": "shift",
+    "a phase jump": "click",
+    "a fade dip": "hole",
+    "a loudness step": "level",
 }
+BLIND = ("a click", "a fade dip")  # what can be told from speech without one-shot
 
 
 @pytest.fixture(scope="module", params=["tone", "voice"])
@@ -39,16 +40,19 @@ def clean(request: pytest.FixtureRequest) -> made.Audio:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_audible_at_its_seam(clean: made.Audio, fault: str, request: pytest.FixtureRequest) -> None:
+def test_a_planted_fault_stands_out_at_its_seam(clean: made.Audio, fault: str, request: pytest.FixtureRequest) -> None:
+    if fault == "a phase jump" and "voice" in request.node.name:
+        pytest.skip("upside down between two pulses, speech sounds the same")
+    if fault == "20 ms lost" and "tone" in request.node.name:
+        pytest.skip("a tone cannot slip")
     faulty = FAULTS[fault](clean, FAULT_AT)
-    for reference in (None, clean):
+    for reference in (None, clean) if fault in BLIND else (clean,):
         report = analyse(faulty, SEAMS, reference=reference)
         assert report.verdict is Verdict.AUDIBLE, report.table()
-        assert [row for row in report.rows if row.sample == FAULT_AT][0].audible, report.table()
-    proof = (
-        "step_ratio" if fault == "20 ms lost" and "tone" in request.node.name else PROVES[fault]
-    )  # a tone cannot slip
-    assert any(proof in (*row.outside, *row.differs) for row in report.rows), report.table()
+        row = next(row for row in report.rows if row.sample == FAULT_AT)
+        assert row.audible and (reference is None or PROVES[fault] in row.faults), report.table()
+        assert reference is None or any(p.sample == FAULT_AT and p.kind == PROVES[fault] for p in report.places)
+        assert "2.00 s" in report.sentence
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -60,7 +64,7 @@ def test_the_seams_before_the_fault_stay_clean(clean: made.Audio, fault: str) ->
 def test_clean_audio_is_clean_with_and_without_reference(clean: made.Audio) -> None:
     alone, compared = analyse(clean, SEAMS), analyse(clean, SEAMS, reference=clean)
     assert alone.verdict is compared.verdict is Verdict.CLEAN, alone.table()
-    assert compared.n_outside == compared.n_differs == 0
+    assert compared.n_audible == 0 and compared.sentence == "No seam stands out." and not compared.places
     assert compared.null_test_db == distance.NULL_FLOOR_DB and compared.log_mel_db == 0 and compared.length_error == 0
 
 
@@ -69,7 +73,7 @@ def test_clean_audio_is_clean_with_and_without_reference(clean: made.Audio) -> N
 def test_no_alarm_wherever_the_seams_of_intact_speech_lie(seed: int, first: int, gap: int) -> None:
     x = made.voice(3.0, seed=seed)
     report = analyse(x, range(first, len(x), gap), reference=x, seed=seed)
-    assert report.verdict is Verdict.CLEAN and report.n_outside == 0, report.table()
+    assert report.verdict is Verdict.CLEAN and not report.places, report.table()
 
 
 @settings(max_examples=6, deadline=None)
@@ -86,10 +90,9 @@ def test_without_a_reference_false_alarms_are_rare() -> None:
     assert alarms.count(Verdict.AUDIBLE) <= 1, alarms
 
 
-def test_a_fault_that_the_reference_has_too_is_explained() -> None:
+def test_a_fault_that_the_reference_has_too_is_speech() -> None:
     x = made.with_click(made.voice(4.0), FAULT_AT)
-    row = analyse(x, SEAMS, reference=x).rows[SEAMS.index(FAULT_AT)]
-    assert not row.audible and not row.outside and "click" in row.explained
+    assert not analyse(x, SEAMS, reference=x).places
 
 
 def test_audio_that_differs_slightly_from_the_reference_is_clean() -> None:
@@ -102,13 +105,13 @@ def test_audio_that_differs_slightly_from_the_reference_is_clean() -> None:
 
 def test_no_seam_is_not_measured_rather_than_clean() -> None:
     report = analyse(made.tone(2.0), [])
-    assert report.verdict is Verdict.NOT_MEASURED and "no seam" in report.reason
+    assert report.verdict is Verdict.NOT_MEASURED and "no seam" in report.sentence
 
 
 def test_audio_too_short_to_compare_is_not_measured() -> None:
     report = analyse(made.tone(0.01), [100])
     assert report.verdict is Verdict.NOT_MEASURED
-    assert report.rows[0].audible is None and report.rows[0].outside == ()
+    assert report.rows[0].audible is None and report.rows[0].faults == ()
 
 
 def test_without_reference_its_measures_are_none_in_every_row() -> None:
@@ -118,9 +121,10 @@ def test_without_reference_its_measures_are_none_in_every_row() -> None:
         assert all(row.values[m.name] is None for m in MEASURES if m.needs_reference)
 
 
-def test_near_an_end_loudness_and_holes_are_none() -> None:
-    values = analyse(made.tone(2.0), [480]).rows[0].values
-    assert values["loudness_jump_lu"] is None and values["dip_db"] is None and values["step_ratio"] is not None
+def test_near_an_end_holes_and_jumps_are_none() -> None:
+    x = made.tone(2.0)
+    blind, values = (analyse(x, [480], reference=r).rows[0].values for r in (None, x))
+    assert blind["hole_db"] is None and values["level_jump_db"] is None and values["click"] is not None
 
 
 def test_digital_silence_raises_no_alarm() -> None:
@@ -128,7 +132,7 @@ def test_digital_silence_raises_no_alarm() -> None:
     x[30_000:60_000] = 0
     report = analyse(x, [36_000, 48_000], reference=x)
     assert report.verdict is Verdict.CLEAN
-    assert report.rows[1].values["null_db"] is None and report.rows[1].values["f0_jump_cents"] is None
+    assert report.rows[1].values["null_db"] is None and report.rows[1].values["pitch_jump_cents"] is None
 
 
 @pytest.mark.parametrize("seams", [[0], [-1], [96_000], [100_000]])
@@ -156,6 +160,6 @@ def test_the_report_goes_into_json_and_text() -> None:
     data = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert data["verdict"] == "audible" and len(data["rows"]) == len(SEAMS)
     table = report.table()
-    assert table.count("\n") >= len(SEAMS) + 2 and report.reason in table
+    assert table.count("\n") >= len(SEAMS) + 2 and table.startswith(report.sentence)
     assert any(line.split()[0] == "!" for line in table.splitlines())
     assert max(map(len, table.splitlines())) <= 120

@@ -39,6 +39,28 @@ def test_intelligibility_is_one_for_the_reference_itself(speech, broken) -> None
     assert perceptual.stoi(speech, speech) == pytest.approx(1, abs=1e-3) and perceptual.stoi(broken, speech) < 0.95
 
 
+@pytest.mark.skipif(find_spec("speechmos") is None, reason="the extra streamtts[metrics] is not installed")
+def test_the_end_of_a_long_clip_is_heard_and_half_a_second_is_not_judged(speech) -> None:
+    clean = np.resize(speech, 262_000)  # 10.9 s
+    noisy = clean.copy()
+    noisy[-43_000:] = 0.2 * np.random.default_rng(0).standard_normal(43_000)
+    scores = perceptual.dnsmos(clean), perceptual.dnsmos(noisy)
+    assert None not in scores and scores[1] < scores[0] - 0.2
+    assert perceptual.dnsmos(speech[:12_000]) is None and perceptual.dnsmos(np.zeros(48_000)) is None
+
+
+@pytest.mark.skipif(find_spec("pystoi") is None, reason="the extra streamtts[metrics] is not installed")
+def test_too_little_speech_has_no_intelligibility(speech) -> None:
+    assert perceptual.stoi(speech[:9_600], speech[:9_600]) is None
+    assert perceptual.stoi(np.zeros(24_000), np.zeros(24_000)) is None
+
+
+@pytest.mark.skipif(find_spec("pesq") is None, reason="pesq is not installed")
+def test_silence_has_no_quality(speech) -> None:
+    silence = np.zeros_like(speech)
+    assert perceptual.pesq(silence, speech) is None and perceptual.pesq(speech, silence) is None
+
+
 @pytest.mark.skipif(find_spec("pesq") is None, reason="pesq is not installed")
 def test_quality_is_highest_for_the_reference_itself(speech, broken) -> None:
     assert perceptual.pesq(broken, speech) < perceptual.pesq(speech, speech)

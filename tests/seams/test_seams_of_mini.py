@@ -1,10 +1,4 @@
-"""The seams of real streams: no more outliers than chance by default, many when chunks are decoded apart.
-
-No fixed bound on the step itself, |x[p] - x[p-1]| over the RMS around it, holds for speech: in one-shot audio, which
-has no seams, some two samples in five step by more than a tenth of the RMS (hiss, glottal pulses). Nor can a step be
-compared with that of one-shot at the same sample, whose glottal pulses come in another phase. So it is one of the
-measures that are compared with random points of the same audio.
-"""
+"""The seams of real streams: none stands out by default, many do when chunks are decoded apart."""
 
 from __future__ import annotations
 
@@ -37,30 +31,35 @@ def reports(model, texts: list[str], **changes) -> list[SeamReport]:
     return made
 
 
-def test_default_settings_have_no_more_outliers_than_chance(model) -> None:
-    assert len(TEXTS) == 50
-    made = reports(model, TEXTS)
-    assert len(made) >= 40 and sum(len(r.rows) for r in made) >= 100
-    # One seam in a hundred lies above the 99th percentile of the control points by chance.
-    tables = "\n".join(r.table() for r in made if r.n_outside)
-    outside, seams = sum(r.n_outside for r in made), sum(len(r.rows) for r in made)
-    assert binom.sf(outside - 1, seams, 0.01) > 0.05, tables
-    steps = [row.values["jump_over_rms"] for r in made for row in r.rows]
-    assert None not in steps
-    assert all(r.verdict is not Verdict.NOT_MEASURED for r in made)
+def standing_out(made: list[SeamReport]) -> tuple[int, int]:
+    return sum(r.n_audible for r in made), sum(len(r.rows) for r in made)
 
 
-def test_a_vocoder_that_guesses_for_several_chunks_has_no_more_outliers_than_chance_either(model, monkeypatch) -> None:
+def test_no_seam_stands_out_by_default(model) -> None:
+    made = reports(model, TEXTS[::2])
+    found, seams = standing_out(made)
+    assert len(made) >= 20 and seams >= 50 and all(r.verdict is not Verdict.NOT_MEASURED for r in made)
+    # One in a hundred by chance, as for intact speech.
+    assert binom.sf(found - 1, seams, 0.01) > 0.05, "\n".join(r.table() for r in made if r.places)
+
+
+def test_a_vocoder_that_guesses_for_several_chunks_adds_no_seam_that_stands_out(model, monkeypatch) -> None:
     stops = [(6, True), (14, True), (22, True), (34, True), (50, False), (70, False), (100, False), (500, False)]
     monkeypatch.setattr(decoder, "fixed_chunks", lambda *_: iter(stops))  # as an adaptive schedule may have it
-    made = reports(model, TEXTS, policy="cached")
-    outside, seams = sum(r.n_outside for r in made), sum(len(r.rows) for r in made)
-    assert seams >= 300
-    assert binom.sf(outside - 1, seams, 0.01) > CHANCE, "\n".join(r.table() for r in made if r.n_outside)
+    found, seams = standing_out(made := reports(model, TEXTS[1:25:2]))
+    assert seams >= 40
+    assert binom.sf(found - 1, seams, 0.01) > CHANCE, "\n".join(r.table() for r in made if r.places)
 
 
-def test_most_seams_of_chunks_decoded_apart_are_outliers(model) -> None:
+def test_most_seams_of_chunks_decoded_apart_stand_out(model) -> None:
     made = reports(model, TEXTS[:8], policy="none", crossfade_ms=0)
-    seams = sum(len(r.rows) for r in made)
-    assert sum(r.n_outside for r in made) > seams / 2
-    assert all(r.verdict is Verdict.AUDIBLE for r in made)
+    found, seams = standing_out(made)
+    assert found > seams / 2 and all(r.verdict is Verdict.AUDIBLE for r in made)
+
+
+def test_a_listener_hears_one_seam_less_since_what_only_the_guess_used_is_rendered_again(model) -> None:
+    text = "She sells sea shells by the sea shore, and the shells she sells are surely seashells."
+    settings = streamtts.Settings(watermark=False)
+    first, second = streamtts.stream(model, text, settings=settings).collect().seams[:2]
+    # Where HiFT takes over from its guess, the mel goes over to the pass that knows what follows, at the same sample.
+    assert first == settings.first_chunk_tokens * 960 and second > first + 8 * 960

@@ -16,7 +16,7 @@ from streamtts.settings import Settings
 FAST = Costs(t3_first_ms=20, t3_token_ms=5, s3gen_call_ms=30, s3gen_token_ms=1, hift_token_ms=2)
 PLAIN = Settings(
     first_chunk_tokens=5, tokens_per_chunk=10, chunk_growth=1, lookahead_tokens=0, crossfade_ms=0, parallel=False,
-    left_context_tokens=10,
+    left_context_tokens=10, max_lookahead_tokens=0,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from streamtts.server import ServerHandle
@@ -103,3 +105,42 @@ def read_raw(raw: socket.socket) -> tuple[int, bytes]:
     elif size == 127:
         (size,) = struct.unpack("!Q", exactly(8))
     return first & 0x0F, exactly(size)
+
+
+class Talker:
+    """A session spoken by hand."""
+
+    def __init__(self, ws: ClientConnection) -> None:
+        self.ws, self.sample_bytes = ws, 2
+        self.ready = self.hear()
+
+    def say(self, kind: str, context_id: str | None = "a", **fields: Any) -> None:
+        message = {"type": kind, **fields}
+        if context_id is not None:
+            message["context_id"] = context_id
+        self.ws.send(json.dumps(message))
+
+    def hear(self) -> dict[str, Any]:
+        """The next message; an audio header comes with its frame as ``pcm``."""
+        frame = self.ws.recv(timeout=PATIENCE_S)
+        assert isinstance(frame, str), "a binary frame without a header"
+        message = json.loads(frame)
+        if message["type"] == "audio":
+            message["pcm"] = self.ws.recv(timeout=PATIENCE_S)
+            assert len(message["pcm"]) == self.sample_bytes * message["samples"]
+        return message
+
+    def until(self, *kinds: str) -> list[dict[str, Any]]:
+        """Messages up to and with the first of a kind."""
+        heard = [self.hear()]
+        while heard[-1]["type"] not in kinds:
+            heard.append(self.hear())
+        return heard
+
+    def until_closed(self) -> list[dict[str, Any]]:
+        """Messages until the server closes the connection."""
+        heard = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                heard.append(self.hear())
+        return heard

@@ -10,6 +10,9 @@ import pytest
 from sockets import answer, open_socket, raw_frame, raw_socket, read_raw, rest, still_speaks
 from websockets.exceptions import ConnectionClosed
 
+from streamtts import serve
+from streamtts.wire.limits import Limits
+
 
 @pytest.mark.parametrize("path", ["/ws/tts", "/ws/tts/simple"])
 @pytest.mark.parametrize(
@@ -86,6 +89,26 @@ def test_an_oversized_message_closes_its_connection_alone(server):
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
     assert still_speaks(server)
+
+
+@pytest.mark.parametrize("path", ["/ws/tts", "/ws/v1/tts"])
+def test_a_longer_text_is_spoken_where_the_server_says_so(model, path):
+    text = "Good morning to you. " * 300 + "\U0001f600" * 13_000  # 19,300 characters; as JSON 160 KB
+    with serve(model, port=0, limits=Limits(text_chars=20_000)) as server, open_socket(server, path) as ws:
+        if path == "/ws/tts":
+            ws.send(json.dumps({"text": text}))
+        else:
+            assert json.loads(ws.recv())["limits"]["text_chars"] == 20_000
+            ws.send(json.dumps({"type": "start", "context_id": "a"}))
+            ws.send(json.dumps({"type": "text", "context_id": "a", "text": text}))
+        while not isinstance(frame := ws.recv(), bytes):
+            assert json.loads(frame)["type"] in ("started", "audio")
+        ws.send(json.dumps({"type": "cancel", **({} if path == "/ws/tts" else {"context_id": "a"})}))
+        while isinstance(frame := ws.recv(), bytes) or json.loads(frame)["type"] != "cancelled":
+            pass
+        if path == "/ws/tts":
+            _, fault = answer(ws, {"text": "x" * 20_001})
+            assert (fault["code"], fault["allowed"]) == ("text_too_long", "1 to 20000 characters")
 
 
 def test_a_framing_violation_closes_its_connection_alone(server):

@@ -41,6 +41,17 @@ def test_simple_sends_one_utterance_in_frames_of_the_length_asked_for(server, mo
 
 
 @pytest.mark.parametrize("path", ["/ws/tts", "/ws/tts/simple"])
+def test_words_come_with_the_final_frame_where_they_are_asked_for(server, model, path):
+    with open_socket(server, path) as ws:
+        _, final = answer(ws, {"text": TEXT, "seed": 5})
+        assert "words" not in final
+        _, final = answer(ws, {"text": TEXT, "seed": 5, "words": True})
+    made = streamtts.stream(model, TEXT, settings=Settings(seed=5)).collect().words
+    assert [TEXT[slice(*word["text_range"])] for word in final["words"]] == TEXT.split()
+    assert [word["start"] for word in final["words"]] == [word.start for word in made]
+
+
+@pytest.mark.parametrize("path", ["/ws/tts", "/ws/tts/simple"])
 def test_stats_are_whole_and_true(server, path):
     with open_socket(server, path) as ws:
         frames, final = answer(ws, {"text": TEXT, "seed": 5, "top_k": 50})

@@ -1,4 +1,4 @@
-"""Ten thousand random and mutated frames: the server answers or closes by the rules, and then still speaks."""
+"""Random and mutated frames, 10,000 with ``--thorough``: answered or closed by the rules, and it still speaks."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def told(frame: str | bytes) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_every_request_frame_gets_its_one_answer(server):
+def test_every_request_frame_gets_its_one_answer(server, some):
     chance, speaks = random.Random(1), 0
-    for _ in range(MESSAGES // 2 // PER_CONNECTION):
+    for _ in some(range(MESSAGES // 2 // PER_CONNECTION)):
         with connect(server.url + "/ws/tts", proxy=None, ping_interval=None) as ws:
             for _ in range(PER_CONNECTION):
                 frame = mutated(chance, REQUESTS)
@@ -102,15 +102,15 @@ def test_every_request_frame_gets_its_one_answer(server):
                     while isinstance(heard := ws.recv(timeout=PATIENCE_S), bytes):
                         pass
                     assert told(heard)["type"] in ("complete", "cancelled", "error")
-    assert speaks > 25  # the frames were not all nonsense
+    assert speaks > 5  # the frames were not all nonsense
     assert_speaks(server)
 
 
 @pytest.mark.slow
-def test_every_session_frame_is_taken_or_refused_and_none_confuses_the_rest(server):
+def test_every_session_frame_is_taken_or_refused_and_none_confuses_the_rest(server, some):
     chance = random.Random(2)
     kinds: set[str] = set()
-    for _ in range(MESSAGES // 2 // PER_CONNECTION):
+    for _ in some(range(MESSAGES // 2 // PER_CONNECTION)):
         with connect(server.url + "/ws/v1/tts", proxy=None, ping_interval=None) as ws:
             assert told(ws.recv(timeout=PATIENCE_S))["type"] == "ready"
             for index in range(PER_CONNECTION):

@@ -45,7 +45,7 @@ def test_a_client_gone_in_mid_stream_stops_its_generation(server, how):
 
 def test_a_reader_that_stalls_pauses_its_own_generation_and_nobody_elses(model):
     with (
-        serve(model, port=0, limits=Limits(places=1)) as server,
+        serve(model, port=0, limits=Limits(places=1, send_seconds=600)) as server,
         closing(raw_socket(server, receive_buffer=4096)) as raw,
     ):
         raw.sendall(raw_frame(json.dumps({"text": LONG, "first_chunk_tokens": 25, "max_chunk_tokens": 25}).encode()))

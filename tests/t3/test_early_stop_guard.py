@@ -59,10 +59,15 @@ def test_heads_that_do_not_agree_say_nothing(guard):
     assert guard.left_out() == [range(4, TOKENS - 1)]  # the neighbour of a token that is said counts as said
 
 
-def test_what_was_jumped_over_is_left_out(guard):
-    walk(guard, path(0, 1, 2, 8, 9, 10, 11))
-    assert guard.complete
-    assert guard.left_out() == [range(4, 7)]
+@pytest.fixture
+def lenient():
+    return EarlyStopGuard(SPOKEN, HEADS, longest=200, may_jump=True)
+
+
+def test_what_was_jumped_over_is_left_out(lenient):
+    walk(lenient, path(0, 1, 2, 8, 9, 10, 11))
+    assert lenient.complete
+    assert lenient.left_out() == [range(4, 7)]
 
 
 def test_what_follows_the_last_word_said_is_left_out(guard):
@@ -71,16 +76,18 @@ def test_what_follows_the_last_word_said_is_left_out(guard):
     assert guard.left_out() == [range(5, TOKENS - 1)]
 
 
-def test_a_jump_back_says_something_twice(guard):
-    walk(guard, path(0, 1, 2, 3, 4, 5, 6, 2, 3, 4, 5, 6, 7, 8, 9, 10))
-    assert guard.said_twice() == [range(2, 7)]
-    assert guard.left_out() == []
+def test_a_jump_back_says_something_twice(lenient):
+    walk(lenient, path(0, 1, 2, 3, 4, 5, 6, 2, 3, 4, 5, 6, 7, 8, 9, 10))
+    assert lenient.said_twice() == [range(2, 7)]
+    assert lenient.left_out() == []
 
 
-def test_a_glance_ahead_or_back_is_no_jump(guard):
+@pytest.mark.parametrize("may_jump", [False, True])
+def test_a_glance_ahead_or_back_is_no_jump(may_jump):
+    guard = EarlyStopGuard(SPOKEN, HEADS, longest=200, may_jump=may_jump)
     places = path(*range(TOKENS - 1))
     places[10], places[20] = 9, 5
-    walk(guard, places)
+    assert pass_through(guard, [(0.0, place) for place in places]) == list(range(len(places)))
     assert guard.left_out() == []
     assert sum(len(span) for span in guard.said_twice()) <= 1
 
@@ -121,6 +128,29 @@ def test_a_t3_that_does_not_go_on_is_ended_and_says_nothing_meanwhile(guard):
     assert guard.stalled
     assert guard.dropped == PATIENCE_TOKENS + 1
     assert guard.left_out() == [range(6, TOKENS - 1)]
+
+
+def test_where_t3_jumps_over_words_the_piece_ends_before_them(guard):
+    assert pass_through(guard, [(0.0, p) for p in path(0, 1, 2, 8, 9, 10, 11)]) == list(range(9))
+    assert guard.stalled
+    assert not guard.complete
+    assert guard.left_out() == [range(4, TOKENS - 1)]
+
+
+def test_where_t3_goes_back_the_piece_ends_before_words_are_said_again(guard):
+    assert pass_through(guard, [(0.0, p) for p in path(0, 1, 2, 3, 4, 5, 6, 2, 3, 4, 5, 6, 7)]) == list(range(21))
+    assert guard.left_out() == [range(8, TOKENS - 1)]
+    assert guard.said_twice() == []
+
+
+def test_a_jump_to_the_last_word_does_not_let_t3_stop(guard):
+    assert not any(walk(guard, path(0, 1, 2, TOKENS - 2), stop=0.9))
+
+
+def test_marks_and_tags_may_be_passed_over():
+    guard = EarlyStopGuard([True, False, False, False, False, True], HEADS, longest=200)
+    walk(guard, path(0, 5))
+    assert guard.complete
 
 
 def test_a_text_without_a_sound_may_stop_at_once():

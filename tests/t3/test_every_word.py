@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import streamtts
 from streamtts import Settings
@@ -30,8 +31,6 @@ TEXTS = [
     "Fine. Ok. Do it. Go.",
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it "
     "was the epoch of belief, it was the epoch of incredulity, it was the season of Light.",
-    "The committee met on Tuesday to discuss the budget for the coming year, and after a long debate it decided to "
-    "postpone the vote until every member had read the report in full and sent in comments.",
     "No.",
     "Hi.",
     "A.",
@@ -65,6 +64,22 @@ def test_every_word_is_said_once(model, text):
         assert not said.missing
 
 
+def test_a_word_skipped_inside_a_text_is_said_after_all(model):
+    """With half of all seeds mini goes from "every" to "had" here."""
+    text = (
+        "The committee met on Tuesday to discuss the budget for the coming year, and after a long debate it decided to "
+        "postpone the vote until every member had read the report in full and sent in comments."
+    )
+    mended = 0
+    for seed in range(4):
+        tokens, said = spoken(model, text, seed=seed)
+        found = compare(units(model, text), tokens)
+        assert (found.lost, found.doubled) == ((), ()), (seed, found.words)
+        assert said.complete
+        mended += said.retries
+    assert mended
+
+
 @pytest.fixture
 def early_stops(model, monkeypatch):
     """The stop token is by far the likeliest at one step in fifteen. The fixture is the untouched function."""
@@ -82,7 +97,7 @@ def early_stops(model, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_t3_that_wants_to_stop_anywhere_is_kept_on_until_the_last_word(model, early_stops):
+def test_a_t3_that_wants_to_stop_anywhere_is_kept_on_until_the_last_word(model, early_stops, some):
     planted = model.gpt2.logits
 
     def unplanted(text):
@@ -92,8 +107,9 @@ def test_a_t3_that_wants_to_stop_anywhere_is_kept_on_until_the_last_word(model, 
         return tokens
 
     lines = VARIED.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 300
     early, long, unreported = [], [], []
-    for text in lines:
+    for text in some(lines):
         tokens, said = spoken(model, text)
         found = compare(units(model, text), tokens)
         if found.ended_early or (len(found.lost) >= 2 and said.complete):
@@ -104,7 +120,6 @@ def test_a_t3_that_wants_to_stop_anywhere_is_kept_on_until_the_last_word(model, 
                 unreported.append(text)
         if len(tokens) > 40 + 4 * len(text):
             long.append(text)
-    assert len(lines) == 300
     assert (early, long, unreported) == ([], [], [])
 
 
@@ -116,6 +131,41 @@ def test_without_the_guard_the_same_stops_cut_most_texts(model, early_stops):
         cut += compare(units(model, text), tokens).ended_early
         assert said.complete is None
     assert cut >= 15
+
+
+def test_where_t3_jumps_over_words_they_are_said_after_all(model, monkeypatch):
+    """T3 is moved along the text by the codes that it would say there; a word at the edge may suffer."""
+    text = "The door is open, the light is on, the dog is out, and the cat sleeps on the warm stone."
+    alone, _ = spoken(model, text, seed=1)
+    there = alone[75:85]
+    logits = model.gpt2.logits
+
+    def faults(**settings):
+        codes, steps = iter(there), []
+
+        def moved(*args):
+            found = logits(*args)
+            steps.append(1)
+            if len(steps) > 45 and (code := next(codes, None)) is not None:
+                found = torch.full_like(found, -50)
+                found[:, code] = 50
+            return found
+
+        monkeypatch.setattr(model.gpt2, "logits", moved)
+        tokens, said = spoken(model, text, seed=1, **settings)
+        found = compare(units(model, text), tokens)
+        return len(found.lost) + len(found.doubled), said
+
+    assert faults(early_stop_guard=False)[0] >= 3
+    count, said = faults()
+    assert count <= 1
+    assert said.retries
+    assert said.complete
+    assert not said.repeated
+
+
+def test_a_text_without_a_word_is_complete(model):
+    assert streamtts.stream(model, "\N{PARTY POPPER}").collect().stats.complete_text is True
 
 
 def test_what_cannot_be_said_is_named(model, monkeypatch):

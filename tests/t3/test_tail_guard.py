@@ -17,7 +17,8 @@ import torch.nn.functional as F
 import streamtts
 from streamtts.checkpoint.architecture import Architecture
 from streamtts.settings import SAMPLES_PER_TOKEN, Settings
-from streamtts.t3.step import START, STOP, KVCache, looks_at, speech_tokens, voice_prefix
+from streamtts.t3.sampling import RandomStream
+from streamtts.t3.step import START, STOP, KVCache, speech_tokens, text_scores, voice_prefix
 from streamtts.t3.tail_guard import TailGuard, spoken_length
 from streamtts.t3.text_heads import TextHeads
 
@@ -77,9 +78,9 @@ def own_cache(model) -> KVCache:
 
 
 def say(model, text, seed, **settings):
-    generator = torch.Generator().manual_seed(seed)
+    random = RandomStream(seed)
     return list(
-        speech_tokens(model.gpt2, ids(model, text), model.voice(), model.architecture, Settings(**settings), generator)
+        speech_tokens(model.gpt2, ids(model, text), model.voice(), model.architecture, Settings(**settings), random)
     )
 
 
@@ -93,7 +94,7 @@ def hear_thoughts(model, text, tokens, end) -> Spoken:
     x = torch.cat([t3.text_emb(text_ids), t3.speech_emb(torch.tensor([[START, *tokens[:-1]]]))], dim=1)
     hidden = model.gpt2.forward(x, cache, queries)[0, len(places) :]
     stop = F.softmax(t3.speech_head(hidden).float(), dim=-1)[:, STOP]
-    looks = looks_at([q[:, len(places) :] for q in queries], cache.keys(places))
+    looks = text_scores([q[:, len(places) :] for q in queries], cache.keys(places)).argmax(1).T
     return Spoken(text, len(places), tokens, end, stop.numpy(), looks.numpy(), model.text_heads(model.voice()))
 
 
@@ -101,13 +102,13 @@ def hear_thoughts(model, text, tokens, end) -> Spoken:
 def babble(model, text, tokens, seed) -> list[int]:
     """What T3 says of its own accord if it may not stop."""
     t3 = model.tts.t3
-    cache, generator = own_cache(model), torch.Generator().manual_seed(seed)
+    cache, random = own_cache(model), RandomStream(seed)
     x = torch.cat([t3.text_emb(ids(model, text)), t3.speech_emb(torch.tensor([[START, *tokens]]))], dim=1)
     more: list[int] = []
     while len(more) < TAIL:
         logits = t3.speech_head(model.gpt2.forward(x, cache)[0, -1]).float()
         logits[START:] = -torch.inf
-        more.append(int(torch.multinomial(F.softmax(logits / 0.6, dim=-1), 1, generator=generator)))
+        more.append(int(random.draw(F.softmax(logits / 0.6, dim=-1)[None])))
         x = t3.speech_emb(torch.tensor([[more[-1]]]))
     return more
 

@@ -28,6 +28,7 @@ TEXTS = [  # each a list of its sentences
     ["Call Math.Floor or System.Text.Json now. ", "Use Node.js or README.md. ", "Both work."],
     ["Fruit, e.g. apples, is good. ", "So is bread, i.e. rye, etc. ", "Then cake."],
     ["See Fig. 3, No. 5, p. 7 and vol. 2. ", "It is approx. 5 of them."],
+    ["The baby weighed 7 lbs. 8 oz. at birth. ", "She lives at 5 Main Street, Apt. #4 now. ", "Open to 9 p.m. EST. "],
     ["Really?! ", "Yes! ", "OK."],
     ["Well. ", "[pause 0.5s] And so."],
     ["A heading\n", "- One thing\n", "- Another thing\n", "Text, that,\ngoes on. ", "End."],

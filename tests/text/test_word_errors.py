@@ -31,4 +31,5 @@ def test_word_errors_add_up_over_sentences():
 def test_numbers_count_as_their_words():
     said = "it costs dollars one thousand two hundred fifty at seven thirty or fifteen percent"
     assert " ".join(plain_words("It costs $1,250 at 7:30 o'clock, or 15%.")) == said
+    assert plain_words("Twelfth, twenty first.") == plain_words("12th, 21st")
     assert word_errors("four hundred and twelve", "412") == WordErrors(1, 4)

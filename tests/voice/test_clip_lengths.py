@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from stock_speech import stock_speech
 
 import streamtts
-from streamtts.hift.stream import HiftStream
-from streamtts.noise import NoiseTape
-from streamtts.s3gen.flow import FLOW_NOISE, prompt_noise
 from streamtts.settings import SAMPLES_PER_TOKEN, Settings
-from streamtts.voice.clips import conditionals_of_clip, read_clip
+from streamtts.voice.clips import conditionals_of_clip
+from streamtts.voice.recording import read_recording
 
 # Most of them end inside a token: stock code makes one mel frame too many of 5.02, 5.3, 5.5, 6.47 and 9.99 s.
 SECONDS = [5.0, 5.01, 5.02, 5.3, 5.5, 6.47, 7.77, 9.99, 10.01, 29.99]
@@ -29,7 +28,7 @@ def conditionals(model, tmp_path):
         at = np.arange(round(seconds * rate)) * own_rate / rate % (len(speech) - 1)
         path = tmp_path / f"{seconds}.wav"
         soundfile.write(path, np.interp(at, np.arange(len(speech)), speech), rate)
-        return conditionals_of_clip(model.tts, read_clip(path))
+        return conditionals_of_clip(model.tts, read_recording(path))
 
     return of
 
@@ -49,25 +48,15 @@ def test_it_speaks_under_every_policy(model, tokens, conditionals, seconds, rate
         model._voices.pop("clip")
 
 
-def test_one_shot_is_stock_s3gen_with_that_clip(model, tokens, conditionals, monkeypatch):
-    s3gen, conds = model.tts.s3gen, conditionals(5.02)
+def test_one_shot_is_stock_s3gen_with_that_clip(model, tokens, conditionals):
+    conds = conditionals(5.02)
     voice = model.add_voice("clip", conds)
+    settings = Settings(seed=4, watermark=False)
     try:
-        ours = streamtts.synthesize(
-            model, tokens=tokens, voice="clip", settings=Settings(seed=4, watermark=False)
-        ).samples
+        ours = streamtts.synthesize(model, tokens=tokens, voice="clip", settings=settings).samples
     finally:
         model._voices.pop("clip")
-    frames = voice.prompt_mel.shape[1]
-    both = torch.cat([prompt_noise(voice), NoiseTape(4, FLOW_NOISE, 80).window(0, 2 * len(tokens))], dim=1)[None]
-    vocoder = HiftStream(s3gen.mel2wav, seed=4)
-    monkeypatch.setattr("torch.randn_like", lambda mu: both)
-    monkeypatch.setattr("torch.randn", lambda *shape, **kw: both[:, :, frames:])
-    monkeypatch.setattr(
-        s3gen.mel2wav.m_source, "forward", lambda f0: (vocoder.source.push(f0[:, ::480, 0]).mT, None, None)
-    )
-    stock, _ = s3gen.inference(torch.tensor([tokens]), ref_dict={**conds.gen}, n_cfm_timesteps=2)
-    assert np.abs(ours - stock[0].numpy()).max() <= 1e-4
+    assert np.abs(ours - stock_speech(model, voice, conds, tokens, seed=4)).max() <= 1e-4
 
 
 def test_conditionals_with_a_frame_left_over_are_a_voice(model, tokens, conditionals):

@@ -1,10 +1,13 @@
 """Clips become voices once; unfit ones say why; names stay in their folder."""
 
 import json
+import re
 import shutil
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
+import made_clips as made
 import numpy as np
 import pytest
 import soundfile
@@ -13,10 +16,12 @@ import torch
 import streamtts
 from streamtts import StreamTTSError
 from streamtts.__main__ import main
-from streamtts.seams.measures import f0_track
+from streamtts.audio import f0_track
 from streamtts.settings import SAMPLE_RATE, Settings
-from streamtts.voice.clips import VoiceFolder, fingerprint, read_clip
-from streamtts.voice.voice_list import licences_in, list_voices
+from streamtts.voice.clips import fingerprint
+from streamtts.voice.folder import VoiceFolder
+from streamtts.voice.recording import read_recording
+from streamtts.voice.voice_list import from_server, licences_in, list_voices
 
 SHIPPED = Path(__file__).parents[2] / "voices"
 TEXT = "The train leaves at half past nine."
@@ -38,10 +43,11 @@ def speaker(model, tmp_path, monkeypatch):
     return model
 
 
-def write(path, seconds=6.0, rate=SAMPLE_RATE, channels=1, **how):
-    """Speech-like noise: bursts, so that loudness can be measured."""
-    noise = np.random.default_rng(0).normal(size=(int(seconds * rate), channels)) * 0.1
-    soundfile.write(path, noise * (np.sin(np.arange(len(noise)) / rate * 20) > 0)[:, None], rate, **how)
+def write(path, seconds=5.0, rate=SAMPLE_RATE, channels=1, **how):
+    """The first seconds of a shipped voice."""
+    at = np.arange(int(seconds * rate)) * SAMPLE_RATE / rate
+    speech = np.interp(at, np.arange(len(made.speech())), made.speech())
+    soundfile.write(path, np.repeat(speech[:, None], channels, axis=1), rate, **how)
     return path
 
 
@@ -120,23 +126,22 @@ def test_weights_of_another_model_are_told_apart(model):
 )
 def test_any_rate_mono_or_stereo(speaker, tmp_path, rate, channels, subtype):
     voice = speaker.add_clip(write(tmp_path / "in.wav", rate=rate, channels=channels, subtype=subtype), "anna")
-    assert voice.prompt_tokens.shape == (1, 150)
-    assert voice.prompt_mel.shape == (1, 300, 80)
+    assert voice.prompt_tokens.shape == (1, 125)
+    assert voice.prompt_mel.shape == (1, 250, 80)
 
 
 def test_other_formats_are_converted(tmp_path):
     folder = VoiceFolder(tmp_path / "voices")
     assert folder.add(write(tmp_path / "anna.flac")) == "anna"
-    assert read_clip(tmp_path / "voices" / "anna.wav").seconds == pytest.approx(6.0)
+    assert read_recording(tmp_path / "voices" / "anna.wav").seconds == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda p: write(p, seconds=4.9), "is 4.9 s long; give at least 5 s"),
-        (lambda p: write(p, seconds=301, rate=4000), "at most 300 s are taken, 10 to 20 s are best"),
-        (lambda p: soundfile.write(p, np.zeros(SAMPLE_RATE * 6), SAMPLE_RATE), "is silent"),
-        (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, 1e-5), SAMPLE_RATE, "FLOAT"), "is silent"),
+        (lambda p: write(p, seconds=0.9), "holds only 0.9 s of speech"),
+        (lambda p: soundfile.write(p, np.zeros(SAMPLE_RATE * 6), SAMPLE_RATE), "holds no speech"),
+        (lambda p: soundfile.write(p, made.music(10), SAMPLE_RATE), "holds no speech"),
         (lambda p: soundfile.write(p, np.full(SAMPLE_RATE * 6, np.nan), SAMPLE_RATE, "FLOAT"), "NaN or infinite"),
         (lambda p: p.write_bytes(b"RIFF nothing"), "cannot be read"),
         (lambda p: p.write_bytes(b""), "cannot be read"),
@@ -156,7 +161,7 @@ def test_an_unfit_clip_says_why(speaker, tmp_path, make, says):
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a/b", "a\\b", "..", ".hidden", "a.b", "", " x", "default", "x" * 65, "a\nb", "C:x"]
+    "name", ["../x", "a/b", "a\\b", "..", ".hidden", "a.", "", " x", "default", "x" * 65, "a\nb", "C:x", "a*", "a\0"]
 )
 def test_a_name_cannot_leave_the_folder(speaker, tmp_path, name):
     with pytest.raises(StreamTTSError) as caught:
@@ -172,10 +177,70 @@ def test_a_name_cannot_leave_the_folder(speaker, tmp_path, name):
         assert caught.value.code == "voice_unknown"
 
 
-def test_files_whose_names_cannot_be_asked_for_are_left_out(speaker, tmp_path):
-    for name in ("a.b.wav", ".hidden.wav", "notes.txt", "default.wav", "anna.wav"):
-        (tmp_path / "voices" / name).touch()
+NAMES = ["a.b", "anna (take 2)", "Zoë Müller", "[bo] & co", "v1.2-final", "中文", "x" * 64]
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_names_as_people_give_them(speaker, tmp_path, suffix, capsys):
+    content = made.encoded("mp3") if suffix == "mp3" else made.wav(made.speech())
+    for name in NAMES:
+        (tmp_path / "voices" / f"{unicodedata.normalize('NFD', name)}.{suffix}").write_bytes(content)
+    assert speaker.voices == ["default", *sorted(NAMES)]
+    assert main(["voices", "list", "--model", "mini"]) == 0
+    listed = capsys.readouterr().out
+    for name in NAMES:
+        assert f"\n{name} " in listed
+        assert speaker.clips.path_of(unicodedata.normalize("NFD", name)).suffix == f".{suffix}"
+        speaker.clips.remove(name)
+    assert speaker.clips.add(write(tmp_path / f"{NAMES[1]}.wav")) == NAMES[1]
+    assert speaker.voices == ["default", NAMES[1]]
+
+
+def test_files_that_cannot_be_voices_say_why(speaker, tmp_path, capsys):
+    for name in (".hidden.wav", "notes.txt", "default.wav", "anna.wav", "anna.mp3", "a*b.flac"):
+        shutil.copy(SHIPPED / "heart.wav", tmp_path / "voices" / name)
     assert speaker.voices == ["default", "anna"]
+    assert main(["voices", "list", "--model", "mini"]) == 0
+    said = capsys.readouterr().out
+    assert "left out: default.wav: rename it: names are 1 to 64 characters" in said
+    assert "left out: a*b.flac: rename it" in said
+    assert "left out: anna.mp3: anna.wav has the same name" in said
+    assert "hidden" not in said
+    assert "notes" not in said
+
+
+@pytest.mark.parametrize("suffix", made.FORMATS)
+def test_every_format_is_added(speaker, tmp_path, suffix):
+    (tmp_path / f"anna.{suffix}").write_bytes(made.encoded(suffix))
+    assert speaker.clips.add(tmp_path / f"anna.{suffix}") == "anna"
+    assert [file.name for file in (tmp_path / "voices").iterdir()] == ["anna.wav"]
+    assert read_recording(tmp_path / "voices" / "anna.wav").container == "wav"
+
+
+def test_webm_that_is_called_wav_becomes_wav(speaker, tmp_path):
+    (tmp_path / "anna.wav").write_bytes(made.encoded("webm"))
+    speaker.clips.add(tmp_path / "anna.wav")
+    assert (tmp_path / "voices" / "anna.wav").read_bytes()[:4] == b"RIFF"
+    (tmp_path / "voices" / "bo.wav").write_bytes(made.encoded("webm"))  # put there by hand: it is read as it is
+    assert speaker.voice("bo").prompt_tokens.shape[1] == 250
+
+
+@pytest.mark.parametrize("before", made.BEFORE)
+def test_ten_seconds_of_something_else_before_the_speech_give_the_same_voice(speaker, tmp_path, before):
+    soundfile.write(tmp_path / "in.wav", np.concatenate([made.BEFORE[before](), made.speech()]), SAMPLE_RATE)
+    speaker.add_clip(SHIPPED / "heart-low.wav", "clean")
+    tokens = streamtts.stream(speaker, TEXT).collect().tokens
+    speaker.add_clip(tmp_path / "in.wav", "late")
+    clean, late = (streamtts.synthesize(speaker, tokens=tokens, voice=v).samples for v in ("clean", "late"))
+    assert np.nanmedian(f0_track(late)) == pytest.approx(np.nanmedian(f0_track(clean)), rel=0.03)
+    assert np.nanmedian(f0_track(late)) < 130
+
+
+def test_left_and_right_inverted_is_the_same_voice(speaker, tmp_path):
+    soundfile.write(tmp_path / "in.wav", np.stack([made.speech(), -made.speech()], axis=1), SAMPLE_RATE)
+    one, both = speaker.add_clip(SHIPPED / "heart-low.wav"), speaker.add_clip(tmp_path / "in.wav", "both")
+    assert torch.equal(one.prompt_mel, both.prompt_mel)
+    assert torch.equal(one.t3_cond.speaker_emb, both.t3_cond.speaker_emb)
 
 
 def test_the_shipped_clips_are_fit(monkeypatch):
@@ -186,13 +251,13 @@ def test_the_shipped_clips_are_fit(monkeypatch):
     for name in folder.names():
         with soundfile.SoundFile(folder.path_of(name)) as file:
             assert (file.samplerate, file.channels, file.subtype) == (24_000, 1, "PCM_16")
-        assert read_clip(folder.path_of(name)).seconds >= 5
+        assert read_recording(folder.path_of(name)).seconds >= 5
         assert f"`{name}.wav`" in readme
 
 
 def test_the_command_line_adds_and_removes(tmp_path, capsys):
     assert main(["voices", "add", str(SHIPPED / "heart.wav"), "--name", "anna"]) == 0
-    assert capsys.readouterr().out.startswith("anna: 11.3 s, in ")
+    assert capsys.readouterr().out.startswith("anna: 11.3 s, good (100 of 100), in ")
     assert main(["voices", "add", str(SHIPPED / "heart.wav"), "--name", "anna"]) == 1
     assert "there is a voice 'anna' already" in capsys.readouterr().err
     assert main(["voices", "remove", "anna"]) == 0
@@ -205,18 +270,32 @@ def test_the_command_line_adds_and_removes(tmp_path, capsys):
 def test_the_list_tells_what_each_voice_is(speaker, tmp_path, capsys):
     speaker.add_clip(SHIPPED / "heart.wav")
     write(tmp_path / "voices" / "not yet used.wav")
+    soundfile.write(tmp_path / "voices" / "noisy.wav", made.noisy(made.speech(), 20), SAMPLE_RATE)
     (tmp_path / "voices" / "broken.wav").write_bytes(b"RIFF nothing")
     shutil.copy(SHIPPED / "README.md", tmp_path / "voices")
     assert main(["voices", "list", "--model", "mini"]) == 0
-    titles, *lines = capsys.readouterr().out.splitlines()
-    starts = [titles.index(title) for title in ("voice", "from", "length", "conditionals", "licence")]
-    cells = [[line[a:b].strip() for a, b in pairwise([*starts, None])] for line in lines]
+    titles, *lines, tags = capsys.readouterr().out.splitlines()
+    assert tags == "sound tags: none"
+    columns = ("voice", "from", "length", "pitch", "quality", "conditionals", "licence")
+    starts = [titles.index(title) for title in columns]
+    cells = [
+        line.strip() if line.startswith("    ") else [line[a:b].strip() for a, b in pairwise([*starts, None])]
+        for line in lines
+    ]
     prompt_s = speaker.voice().prompt_tokens.shape[1] / 25
+    soon = re.compile(r"made at first use, in \d+\.\d s")
+    assert all(soon.fullmatch(cells[at][5]) for at in (4, 6))
+    cells[4][5] = cells[6][5] = "soon"
     assert cells == [
-        ["default", "built-in", f"{prompt_s:.1f} s", "in the checkpoint", "-"],
-        ["broken", "clip", "-", "made at first use", "-"],
-        ["heart", "clip", "11.3 s", "kept for 1 checkpoint", "MIT, synthetic"],
-        ["not yet used", "clip", "6.0 s", "made at first use", "-"],
+        ["default", "built-in", f"{prompt_s:.1f} s", "-", "-", "in the checkpoint", "-"],
+        ["broken", "clip", "-", "-", "unusable", "-", "-"],
+        "the clip broken.wav cannot be read (its content is no audio that is known here); "
+        "give WAV, FLAC, MP3, M4A, OGG, Opus or WebM",
+        ["heart", "clip", "11.3 s", "202 Hz", "good, 100 of 100", "kept for 1 checkpoint", "MIT, synthetic"],
+        ["noisy", "clip", "11.3 s", "118 Hz", "fair, 66 of 100", "soon", "-"],
+        "Noise or music is only 20 dB below the voice and will be heard in it.",
+        ["not yet used", "clip", "5.0 s", "119 Hz", "fair, 76 of 100", "soon", "-"],
+        "Only 5.0 s of it can be used; 10 to 20 s are best.",
     ]
     assert main(["voices", "--model", "mini", "--json"]) == 0
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
@@ -224,18 +303,27 @@ def test_the_list_tells_what_each_voice_is(speaker, tmp_path, capsys):
         "name": "heart",
         "source": "clip",
         "seconds": pytest.approx(11.275),
+        "pitch_hz": pytest.approx(202, abs=2),
+        "quality": "good",
+        "score": 100,
+        "faults": [],
+        "prepare_ms": 0.0,
         "cached": 1,
         "licence": "MIT, synthetic",
+        "tags": [],
     }
+    assert listed["noisy"]["prepare_ms"] > 0
 
 
 def test_the_list_follows_the_checkpoint(small, tmp_path, capsys):
-    assert [(v.name, v.seconds) for v in list_voices(None, str(small))] == [("default", 10.0)]
+    empty = VoiceFolder(tmp_path / "voices")
+    assert [(v.name, v.seconds) for v in list_voices(empty, str(small))] == [("default", 10.0)]
     voiceless = tmp_path / "voiceless"
     voiceless.mkdir()
-    assert list_voices(None, str(voiceless)) == []
-    assert [v.name for v in list_voices(None, "owner/not-on-this-machine")] == ["default"]
-    assert [v.source for v in list_voices(None, "mini", ["default", "theirs"])] == ["built-in", "server"]
+    assert list_voices(empty, str(voiceless)) == []
+    assert [v.name for v in list_voices(empty, "owner/not-on-this-machine")] == ["default"]
+    older = from_server({"voices": ["default", "theirs"], "default": "default"})
+    assert [(v.name, v.source) for v in older] == [("default", "server"), ("theirs", "server")]
     assert main(["voices", "--model", str(tmp_path / "nowhere")]) == 1
     assert "no checkpoint folder" in capsys.readouterr().err
 

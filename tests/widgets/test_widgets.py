@@ -4,84 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import gc
-import shlex
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import comm
 import numpy as np
 import psutil
 import pytest
-from comm.base_comm import BaseComm
-from hypothesis import given
-from hypothesis import strategies as st
+from panel_wire import TEXT, kinds, messages, press_speak, until
 
 from streamtts import audio
 from streamtts.generator import Stream, Utterance
-from streamtts.settings import Settings
 from streamtts.widgets import SpeakPanel, speak_panel
-from streamtts.widgets.controls import Controls
 from streamtts.widgets.server_row import ServerRow
 
-TEXT = "Good morning."
 FINAL = ("end", "stopped", "error")
-
-
-class Wire(BaseComm):
-    """The kernel's end of a widget's connection. Messages to the page are collected in a list; there is no browser."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.sent: list[tuple[dict[str, Any], list[Any]]] = []
-        super().__init__(*args, **kwargs)
-
-    def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **_: Any) -> None:
-        if msg_type == "comm_msg" and data["method"] == "custom":
-            self.sent.append((data["content"], buffers or []))
-
-    def press(self, **content: Any) -> None:
-        """A message from the page."""
-        self.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
-
-
-@pytest.fixture(autouse=True)
-def wires(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comm, "create_comm", Wire)
-
-
-@pytest.fixture
-def panel(model: Any) -> Iterator[SpeakPanel]:
-    panel = SpeakPanel(model, TEXT)
-    yield panel
-    panel.close()
-
-
-def messages(panel: SpeakPanel, utterance: str | None = None) -> list[dict[str, Any]]:
-    sent = [content for content, _ in panel.player.comm.sent]
-    return sent if utterance is None else [m for m in sent if m["utterance"] == utterance]
-
-
-def kinds(panel: SpeakPanel, utterance: str) -> list[str]:
-    return [m["type"] for m in messages(panel, utterance)]
-
-
-def press_speak(panel: SpeakPanel, text: str, utterance: str = "page-1", **more: Any) -> None:
-    panel.player.comm.press(type="speak", utterance=utterance, text=text, **more)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for another thread, at most a minute."""
-    tick = threading.Event()
-    for _ in range(6_000):
-        if condition():
-            return
-        tick.wait(0.01)
-    pytest.fail("the condition never became true")
 
 
 def test_chunks_go_out_as_pcm_that_tiles_the_utterance(panel: SpeakPanel) -> None:
@@ -116,8 +55,7 @@ def test_after_speaking_the_figure_and_the_distance_are_there(panel: SpeakPanel)
 
 
 def test_one_chunk_has_no_seam_and_no_zoom(panel: SpeakPanel) -> None:
-    panel.controls.inputs["first_chunk_tokens"].value = 60
-    panel.controls.inputs["tokens_per_chunk"].value = 100
+    panel.controls.set(first_chunk_tokens=60, tokens_per_chunk=100)
     panel.speak("Hi.")
     panel.wait()
     assert panel.last is not None and panel.last.seams == []
@@ -159,15 +97,17 @@ def test_rerender_before_anything_was_spoken_is_an_error_message(panel: SpeakPan
     assert messages(panel, "page-1")[-1]["code"] == "bad_value"
 
 
-def test_an_unexpected_exception_is_shown_without_a_traceback() -> None:
-    panel = SpeakPanel(SimpleNamespace(voices=["default"]))  # not a model: every use of it fails
+def test_an_unexpected_exception_is_shown_without_a_traceback(panel: SpeakPanel, monkeypatch: Any) -> None:
+    def fails(*_: Any) -> None:
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr("streamtts.widgets.speak.stream", fails)
     press_speak(panel, TEXT)
     panel.wait()
     (error,) = messages(panel, "page-1")
     assert error["code"] == "model_failed"
     assert error["message"].startswith("AttributeError: ")
     assert "\n" not in error["message"]
-    panel.close()
 
 
 @pytest.mark.parametrize("content", [None, [], "speak", {}, {"type": "dance"}])
@@ -206,8 +146,7 @@ def test_rerender_speaks_the_same_tokens_with_the_sliders_as_they_are(panel: Spe
     panel.speak(TEXT)
     panel.wait()
     before = panel.last
-    panel.controls.inputs["tokens_per_chunk"].value = 5
-    panel.controls.inputs["left_context_tokens"].value = 0
+    panel.controls.set(tokens_per_chunk=5, left_context_tokens=0)
     panel.rerender()
     panel.wait()
     after = panel.last
@@ -220,41 +159,6 @@ def test_rerender_speaks_the_same_tokens_with_the_sliders_as_they_are(panel: Spe
 def test_what_the_page_reports_is_kept(panel: SpeakPanel) -> None:
     panel.player.comm.press(type="report", report={"samples_played": 5})
     assert panel.player.report == {"samples_played": 5}
-
-
-def test_sliders_have_the_ranges_of_the_settings() -> None:
-    controls = Controls(Settings())
-    fields = {f.name: f.metadata for f in dataclasses.fields(Settings)}
-    assert {"tokens_per_chunk", "first_chunk_tokens", "left_context_tokens", "lookahead_tokens"} < set(controls.inputs)
-    for name, widget in controls.inputs.items():
-        if "choices" in fields[name]:
-            assert list(widget.options) == list(fields[name]["choices"])
-            continue
-        assert widget.min == fields[name]["low"]
-        assert widget.max <= fields[name]["high"]
-        assert fields[name]["help"] in widget.tooltip
-
-
-def test_every_slider_moves_its_setting_and_defaults_moves_it_back() -> None:
-    start = Settings(seed=3, temperature=0.5)
-    controls = Controls(start)
-    for name, widget in controls.inputs.items():
-        widget.value = widget.options[0] if hasattr(widget, "options") else widget.max
-        assert getattr(controls.settings, name) == widget.value
-    assert controls.settings.temperature == 0.5, "a setting without a slider stays"
-    controls.reset()
-    assert controls.settings == start
-
-
-@given(st.text(max_size=200))
-def test_the_client_command_is_one_line_that_a_shell_reads_back(text: str) -> None:
-    row = SimpleNamespace(url="ws://127.0.0.1:1", command="", _text=lambda: text)
-    ServerRow.refresh(row)  # type: ignore[arg-type]
-    assert "\n" not in row.command
-    streamtts, say, words, flag, url = shlex.split(row.command)
-    assert (streamtts, say, flag, url) == ("streamtts", "say", "--url", "ws://127.0.0.1:1")
-    assert words and not words.startswith("-")
-    assert " ".join(text.split()).startswith(words.strip()) or words == "Hello"
 
 
 def test_the_server_takes_a_free_port_when_its_own_is_taken(model: Any) -> None:
@@ -280,12 +184,20 @@ def test_launching_again_replaces_the_server_and_its_end_frees_the_port(model: A
         pass
 
 
-def test_the_command_follows_the_text_box(model: Any) -> None:
+def test_server_and_command_follow_the_panel_until_the_server_ends(model: Any) -> None:
     panel = SpeakPanel(model, TEXT)
     panel.server._port = 0
     panel.server.launch()
     panel.player.text = "Something else"
     assert "'Something else'" in panel.server.command
+    assert panel.server.handle is not None
+    panel.controls.set(tokens_per_chunk=7)
+    panel.player.voice = "heart"
+    assert panel.server.handle.settings.tokens_per_chunk == 7, "it serves what the panel shows"
+    assert "--voice heart" in panel.server.command and panel.server.page.endswith("/?voice=heart")
+    panel.server.handle.stop()
+    until(lambda: panel.server.url == "")
+    assert panel.server.command == ""
     panel.close()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamtts import serve
 from streamtts.client import Session
 from streamtts.wire.heard import text_heard
-from streamtts.wire.server_messages import Audio
+from streamtts.wire.server_messages import Audio, Word
 
 TEXT = "One two three four. Five six seven eight nine ten."
 FIRST, SECOND = (0, 20), (20, 50)
@@ -39,6 +39,23 @@ HEADERS = frames((FIRST, 1000), (FIRST, 1000), (SECOND, 1500), (SECOND, 1500))
 )
 def test_sentences_are_exact_and_words_of_the_last_go_by_its_length(played, heard):
     assert text_heard(TEXT, HEADERS, played, whole=True) == heard
+
+
+def test_with_word_times_the_last_word_heard_whole_is_known():
+    one = [
+        Word(text_range=r, start=s, end=e, confidence=1, estimated=False)
+        for r, s, e in [((0, 3), 0, 400), ((4, 7), 500, None)]
+    ]
+    two = [
+        one[1].model_copy(update={"end": 900}),
+        one[0].model_copy(update={"text_range": (20, 24), "start": 1100, "end": None}),
+    ]
+    headers = [
+        header.model_copy(update={"words": words}) for header, words in zip(HEADERS, [one, two, [], []], strict=True)
+    ]
+    played = {0: "", 399: "", 400: "One", 899: "One", 900: "One two", 1999: "One two", 2000: "One two three four. "}
+    assert {n: text_heard(TEXT, headers, n, whole=False) for n in played} == played
+    assert text_heard(TEXT, headers, 5000, whole=True) == TEXT
 
 
 def test_a_sentence_whose_audio_is_not_all_there_is_as_long_as_the_pace_so_far_says():

@@ -51,7 +51,9 @@ def waveform(
     axes.set(xlim=(0, max(len(x), 1) / sample_rate), ylim=(-peak, peak))
     unmeasured = f"{len(seams)} seam{'' if len(seams) == 1 else 's'}, not measured" if len(seams) else "no seams"
     dress(axes, look, x="time (s)", y="amplitude (full scale = 1)")
-    axes.set_title(report.reason if report is not None else unmeasured, color=look.ink, fontsize=9, loc="left", pad=10)
+    axes.set_title(
+        report.sentence if report is not None else unmeasured, color=look.ink, fontsize=9, loc="left", pad=10
+    )
     mark_seams(axes, seams, audible_seams(report), look, sample_rate)
     return figure
 
@@ -102,7 +104,7 @@ def _choose(seams: Sequence[int], report: SeamReport | None, most: int) -> list[
         return sorted(seams)
     if report is None:
         return sorted(seams)[:most]
-    ranked = sorted(report.rows, key=lambda row: (bool(row.audible), len(row.outside), row.values["click"] or 0.0))
+    ranked = sorted(report.rows, key=lambda row: (bool(row.audible), len(row.faults), row.values["click"] or 0.0))
     return sorted(row.sample for row in ranked[-most:])
 
 
@@ -120,7 +122,7 @@ def _zoom(
     line = axes.axvline(0, color=look.bad if audible else look.seam, lw=1.2, ls="-" if audible else ":", label="seam")
     line.set_gid(f"seam-{seam}")
     if audible:
-        axes.text(0.98, 0.93, "audible", color=look.bad, fontsize=8, ha="right", va="top", transform=axes.transAxes)
+        axes.text(0.98, 0.93, "stands out", color=look.bad, fontsize=8, ha="right", va="top", transform=axes.transAxes)
     dress(axes, look, title=f"seam at {seam / sample_rate:.2f} s")
     axes.title.set_fontsize(8)
     return peak
