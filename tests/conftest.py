@@ -21,13 +21,14 @@ hypothesis.settings.load_profile("streamtts")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--thorough", action="store_true", help="long lists and fuzz runs in full, not a fifth of them")
+    parser.addoption("--thorough", action="store_true", help="long lists and fuzz runs in full, not a part of them")
 
 
 @pytest.fixture(scope="session")
-def some(request: pytest.FixtureRequest) -> Callable[[Sequence], Sequence]:
-    """Of a long list of like cases, every fifth; all with ``--thorough``."""
-    return lambda cases: cases if request.config.getoption("--thorough") else cases[::5]
+def some(request: pytest.FixtureRequest) -> Callable[..., Sequence]:
+    """``some(cases, every=5)``: of a long list of like cases every fifth; all with ``--thorough``."""
+    thorough = request.config.getoption("--thorough")
+    return lambda cases, every=5: cases if thorough else cases[::every]
 
 
 @pytest.fixture(scope="session")

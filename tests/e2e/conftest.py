@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,11 @@ def opened(browser: Browser, name: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     try:
         yield page
+    except BaseException:
+        for cell in page.locator(".jp-CodeCell").all():  # what each cell said, for the report of the failure
+            print(re.sub(r"\s+", " ", cell.text_content() or "")[-1500:])
+        print(faults)
+        raise
     finally:
         shot(page, name)
         context.close()
@@ -232,16 +238,53 @@ class Lab:
             time.sleep(0.2)
         pytest.fail(f"{notebook} has no idle kernel with a page connected: {self.api('sessions')}")
 
+    def open(self, page: Page, notebook: str, host: str = "127.0.0.1") -> None:
+        """Open a notebook, and wait until the page has a kernel that waits for cells."""
+        others = self.connections(notebook)
+        page.goto(self.url(notebook, host))
+        page.locator(".jp-CodeCell").first.wait_for()
+        self.wait_for_kernel(notebook, others)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
+
     def run_all(self, page: Page, notebook: str) -> None:
-        """Open a notebook and press Run > Run All Cells; returns while the cells are running."""
-        page.goto(self.url(notebook))
-        self.wait_for_kernel(notebook)
-        page.get_by_text("Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        """Open a notebook and run its cells; returns while they are running."""
+        self.open(page, notebook)
+        run_all_cells(page)
+        started = "document.querySelector('.jp-CodeCell .jp-InputArea-prompt').textContent.match(/[*\\d]/)"
+        page.wait_for_function(started)
 
     def close_notebooks(self) -> None:
         for session in self.api("sessions"):
             self.api(f"sessions/{session['id']}", "DELETE")
+
+
+def run_all_cells(page: Page) -> None:
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def marks_from_sound_ms(page: Page, samples: np.ndarray, words: Sequence[tuple[int, int]]) -> list[float]:
+    """How far each word that ``tap.watch()`` saw marked was from being heard at that moment; 0 while it is heard.
+
+    Args:
+        page: It has played all of ``samples`` since ``tap.clear()``.
+        samples: float32 (n,).
+        words: The first character of each word, and its start in ``samples``.
+    """
+    time.sleep(0.2)  # the recorder sends its samples in blocks
+    marks = page.evaluate("tap.marks()")
+    played = np.asarray(page.evaluate("tap.samples"), dtype=np.float32)
+    last = words[-1][1]
+    loudest = last + int(np.abs(samples[last:]).argmax())
+    parts = np.lib.stride_tricks.sliding_window_view(played, 64)
+    (at,) = np.flatnonzero(np.abs(parts - samples[loudest : loudest + 64]).max(axis=1) < 1e-4)  # there it left the page
+    starts = np.array([start for _, start in words]) - loudest + at
+    until = [*starts[1:], len(played)]
+    places = {character: place for place, (character, _) in enumerate(words)}
+    marked = [places[character] for character, _ in marks]
+    assert marked == sorted(set(marked))
+    assert len(marked) > len(words) / 2  # a busy browser may draw so few frames that a word is passed over
+    return [max(starts[word] - at, at - until[word], 0) / 24 for word, (_, at) in zip(marked, marks, strict=True)]
 
 
 @dataclass

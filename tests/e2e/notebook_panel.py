@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page
 
-from .conftest import Kernel, Lab
+from .conftest import Kernel, run_all_cells
 
 NOTEBOOK = "01_stream.ipynb"
 SHORT = "Good morning."  # fits into the largest player buffer, so it plays without underruns on any machine
@@ -83,8 +83,7 @@ def run_all(page: Page) -> None:
     """Run > Run All Cells; wait until every cell has a higher number than any cell before."""
     prompts = page.locator(".jp-CodeCell .jp-InputArea-prompt")
     highest = max(int("0" + "".join(filter(str.isdigit, text))) for text in prompts.all_inner_texts())
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all_cells(page)
     page.wait_for_function(
         """(highest) => {
           const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputArea-prompt")];
@@ -97,14 +96,6 @@ def run_all(page: Page) -> None:
     errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
     assert not errors.count(), errors.first.inner_text()
     page.locator(".streamtts-panel .speak").wait_for()
-
-
-def open_notebook(page: Page, lab: Lab, host: str = "127.0.0.1") -> None:
-    others = lab.connections(NOTEBOOK)
-    page.goto(lab.url(NOTEBOOK, host))
-    page.locator(".jp-CodeCell").first.wait_for()
-    lab.wait_for_kernel(NOTEBOOK, others)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
 
 
 def sent(panel: Panel) -> np.ndarray:

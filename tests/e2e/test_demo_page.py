@@ -15,7 +15,7 @@ from streamtts import Settings, serve
 from streamtts.audio import from_pcm16, pcm16
 from streamtts.server.server import ServerHandle
 
-from .conftest import SHOTS, TAP, heard, serious_faults
+from .conftest import SHOTS, TAP, heard, marks_from_sound_ms, serious_faults
 
 pytestmark = pytest.mark.e2e
 
@@ -131,22 +131,10 @@ def test_what_is_marked_is_what_is_heard_not_what_has_arrived(demo: Page) -> Non
     demo.get_by_role("button", name="Here", exact=True).first.click()  # under the waveform: plays from the first word
     state(demo, "Playing")
     state(demo, "Finished")
-    time.sleep(0.2)  # the recorder sends its samples in blocks
-    marks = demo.evaluate("tap.marks()")
-    played = np.asarray(demo.evaluate("tap.samples"), dtype=np.float32)
     samples = np.asarray(demo.evaluate("[...streamtts.player.take.float()]"), dtype=np.float32)
-    words = demo.evaluate("streamtts.player.take.words")
-    loudest = words[-1]["start"] + int(np.abs(samples[words[-1]["start"] :]).argmax())
-    parts = np.lib.stride_tricks.sliding_window_view(played, 64)
-    (at,) = np.flatnonzero(np.abs(parts - samples[loudest : loudest + 64]).max(axis=1) < 1e-4)  # there it left the page
-    starts = np.array([word["start"] for word in words]) - loudest + at
-    places = {word["text_range"][0]: place for place, word in enumerate(words)}
-    marked = [places[characters] for characters, _ in marks]
-    assert marked == sorted(set(marked))
-    assert len(marked) > len(words) / 2  # a busy browser may draw so few frames that a word is passed over
-    until = [*starts[1:], len(played)]
-    away = [max(starts[word] - at, at - until[word], 0) / 24 for word, (_, at) in zip(marked, marks, strict=True)]
-    print(f"the mark is at most {max(away):.0f} ms from the sound, {len(marked)} of {len(words)} words")
+    words = demo.evaluate("streamtts.player.take.words.map((word) => [word.text_range[0], word.start])")
+    away = marks_from_sound_ms(demo, samples, words)
+    print(f"the mark is at most {max(away):.0f} ms from the sound, {len(away)} of {len(words)} words")
     assert max(away) <= 60
 
 

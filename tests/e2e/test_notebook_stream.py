@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import ROOT, Lab, heard, opened
-from .notebook_panel import LONG, NOTEBOOK, SHORT, Panel, open_notebook, run_all, sent, trimmed
+from .conftest import ROOT, Lab, heard, marks_from_sound_ms, opened
+from .notebook_panel import LONG, NOTEBOOK, SHORT, Panel, run_all, sent, trimmed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 def panel(browser: Browser, lab: Lab) -> Iterator[Panel]:
     """The notebook, run from top to bottom, with the largest player buffer."""
     with opened(browser, "notebook") as page:
-        open_notebook(page, lab)
+        lab.open(page, NOTEBOOK)
         run_all(page)
         kernel = lab.kernel(NOTEBOOK)
         panel = Panel(page, kernel)
@@ -49,6 +49,16 @@ def test_speak_brings_every_sample_to_the_output(panel: Panel) -> None:
     assert report["heard_after_ms"] > panel.kernel.ask("panel.last.stats.ttfa_ms")
     assert panel.meter("kernel") == f"{panel.kernel.ask('panel.last.stats.ttfa_ms'):.0f} ms"
     assert panel.meter("rtf") == f"{panel.kernel.ask('panel.last.stats.rtf'):.2f}"
+
+
+def test_the_marked_word_is_the_one_that_is_heard(panel: Panel) -> None:
+    panel.page.evaluate("tap.watch()")
+    panel.speak("One sentence, and another.")
+    assert panel.finish()["underruns"] == 0
+    words = panel.kernel.ask("[[word.text_range[0], word.start] for word in panel.last.words]")
+    away = marks_from_sound_ms(panel.page, sent(panel) / np.float32(32767), words)
+    print(f"the mark is at most {max(away):.0f} ms from the sound, {len(away)} of {len(words)} words")
+    assert max(away) <= 60
 
 
 def test_a_warm_player_does_not_run_dry(panel: Panel) -> None:
@@ -325,7 +335,7 @@ def test_after_a_restart_the_panel_says_what_to_do_and_the_cells_bring_it_back(p
 
 
 def test_over_plain_http_from_elsewhere_the_clip_plays_when_finished(panel: Panel, page: Page, lab: Lab) -> None:
-    open_notebook(page, lab, host="lab.test")
+    lab.open(page, NOTEBOOK, host="lab.test")
     # The notebook may have been saved with the higher numbers of a kernel before.
     page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     run_all(page)
