@@ -101,7 +101,7 @@ def heat_map(trials: Sequence[Trial], *, theme: ThemeName = "light") -> Figure:
         measured = np.isfinite(value)
         bright = measured and value > known.min() + 0.55 * np.ptp(known)
         colour = look.ink if not measured else "#000000" if bright else "#ffffff"
-        text = f"{value:.3g}" if measured else "not\nmeasured"
+        text = f"{value:.2f}" if measured else "not\nmeasured"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
     dress_colour_bar(figure.colorbar(image, ax=axes, pad=0.012, fraction=0.03), look)
     return figure
