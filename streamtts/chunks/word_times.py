@@ -133,6 +133,7 @@ class WordTimes:
             self._tell(self._word(places[due], word, start))
             if early:
                 return  # a place further on is later
+            gap = False  # the silence was before this word
 
     def _word(self, place: Place, word: int, token: int) -> Word:
         """A word that begins at a token."""

@@ -98,6 +98,16 @@ def test_a_stream_and_its_one_shot_have_the_same_words_at_the_same_places(model)
     assert np.percentile(ends, 90) == 0  # where sound fades out slowly, it may end a token earlier or later
 
 
+def test_a_short_word_after_a_pause_has_its_length(model):
+    """The next word may be due in the token in which sound begins again."""
+    for text in (
+        "The lecture was about moss, and it was wonderful.",
+        "She sighed. The kettle sang, and for a while it rained.",
+    ):
+        words = streamtts.stream(model, text).collect().words
+        assert min((word.end or 0) - word.start for word in words) >= SAMPLES_PER_TOKEN
+
+
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_words_are_where_the_codes_say_them_in_every_number_format(precision):
     rounded = streamtts.load(precision=precision)
