@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE
+from ..text.split import sentence_ends
 from ..wire.server_messages import Word
 
 LINE_CHARS, LINES, LONGEST_S = 42, 2, 7.0  # of one caption, as broadcasters and streaming services ask for
@@ -56,10 +58,11 @@ def check_ending(path: str) -> None:
 
 
 def captions(text: str, words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Words in captions: a new one begins after a sentence, after a pause, and where one would be too long."""
+    """Words in captions: a new one begins after a sentence or line, after a pause, and where one would be too long."""
+    ends = sentence_ends(text)
     caption = list(words[:1])
     for before, word in pairwise(words):
-        ended = _text(text, before).rstrip("\"'”’)]*_")[-1:] in (*".!?…",)
+        ended = bisect_left(ends, before.text_range[1]) < bisect_right(ends, word.text_range[0])
         paused = word.start - (before.end or before.start) >= GAP_S * SAMPLE_RATE
         length = sum(len(_text(text, w)) + 1 for w in [*caption, word])
         too_long = length > LINE_CHARS * LINES or (word.end or word.start) - caption[0].start > LONGEST_S * SAMPLE_RATE
