@@ -17,9 +17,11 @@ from .traced import Span, Traced
 PARAGRAPH_MS = 600  # a blank line
 SILENCE_MS = 200  # a text without anything to say
 PARAGRAPH = f"[pause {PARAGRAPH_MS}ms] "  # before the text of a new paragraph that is spoken on its own
+_RUN = re.compile(r"\S+")
 _PRIVATE = re.compile("[\ud800-\udfff\ue000-\uf8ff]")
-_ENDS_PHRASE = re.compile(rf"[{re.escape(MARKS)},;:—–-][\"'”’)\]]*$")
-_ENDS_SENTENCE = re.compile(rf"[{re.escape(MARKS)}][\"'”’)\]]*$")
+_CLOSERS = "\"'”’)]"  # may follow the mark that ends a sentence
+_SENTENCE_MARKS = tuple(MARKS)
+_PHRASE_MARKS = (*MARKS, *",;:—–-")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def ends_paragraph(text: str) -> bool:
 def _ended(sentence: Traced) -> Traced:
     """The sentence with a mark at its end: a line without one, or an abbreviation that was written out, ends here."""
     bare = PAUSE_CHAR.sub(" ", sentence.text).rstrip()
-    if not bare or not any(c.isalnum() for c in bare) or _ENDS_PHRASE.search(bare):
+    if not bare or not any(c.isalnum() for c in bare) or bare.rstrip(_CLOSERS).endswith(_PHRASE_MARKS):
         return sentence
     return sentence.insert(len(bare), ".")
 
@@ -146,7 +148,7 @@ def _add(sections: list[_Section], sentence: Traced, lengths: list[int]) -> None
                 section.parts[-1] += f" {words}"
             else:
                 section.parts.append(words)
-            spans = [span for c, span in zip(part.text, part.spans, strict=True) if not c.isspace()]
+            spans = [span for run in _RUN.finditer(part.text) for span in part.spans[slice(*run.span())]]
             dense = _dense(words)  # composing may have joined characters
             section.spans += (spans + spans[-1:] * dense)[:dense]
         if m is None:
@@ -158,7 +160,7 @@ def _add(sections: list[_Section], sentence: Traced, lengths: list[int]) -> None
 
 
 def _is_closed(section: _Section) -> bool:
-    return bool(_ENDS_SENTENCE.search(section.parts[-1]))
+    return section.parts[-1].rstrip(_CLOSERS).endswith(_SENTENCE_MARKS)
 
 
 def _dense(text: str) -> int:
@@ -169,32 +171,42 @@ def _dense(text: str) -> int:
 def _section_steps(tokenizer: Any, section: _Section, limit: int) -> list[Piece | Pause]:
     """The pieces of a section, each with the pauses inside it, and the pauses between them."""
     steps: list[Piece | Pause] = []
-    start, waiting = 0, list(section.pauses)
+    start, waiting = 0, section.pauses
     for text in grouped(section.parts, limit):
         stop = start + _dense(text)
-        inside: list[tuple[str, int]] = []
+        held = [(place - start, ms) for place, ms in waiting if place < stop]
+        leading, inside, trailing = _placed(tokenizer, text, held)
+        steps += map(Pause, leading)
         ids, ends = _spoken_tokens(tokenizer, text)
-        while waiting and waiting[0][0] < stop:
-            place, ms = waiting.pop(0)
-            before, after = _split_dense(text, place - start)
-            if ids and _spoken_tokens(tokenizer, before)[0] and _spoken_tokens(tokenizer, after)[0]:
-                if inside and inside[-1][0] == before:
-                    ms = min(inside.pop()[1] + ms, LONGEST_PAUSE_MS)
-                inside.append((before, ms))
-            elif not inside and not _spoken_tokens(tokenizer, before)[0]:
-                steps.append(Pause(ms))
-            else:  # only punctuation follows: the pause comes after the piece
-                waiting.insert(0, (stop, ms))
         if ids:
-            steps.append(Piece(text, tuple(inside), ids, ends, tuple(section.spans[start:stop])))
+            steps.append(Piece(text, inside, ids, ends, tuple(section.spans[start:stop])))
+        waiting = [(stop, ms) for ms in trailing] + waiting[len(held) :]
         start = stop
     return steps + [Pause(ms) for _, ms in waiting]
 
 
-def _split_dense(text: str, place: int) -> tuple[str, str]:
-    """Cut a text after its first ``place`` characters that are not spaces."""
-    cut = next((i for i in range(len(text)) if _dense(text[:i]) == place), len(text))
-    return text[:cut], text[cut:]
+def _placed(
+    tokenizer: Any, text: str, pauses: list[tuple[int, int]]
+) -> tuple[list[int], tuple[tuple[str, int], ...], list[int]]:
+    """Pauses before anything is said in a piece, inside it (as in :class:`Piece`), and after all of it.
+
+    What is said before one pause is before all later ones, too. So the tokenizer is asked from both ends, and not
+    for each of them.
+
+    Args:
+        tokenizer: The checkpoint's.
+        text: The piece.
+        pauses: Characters other than spaces before each, ascending, and milliseconds.
+    """
+    cuts = [0, *(i + 1 for i, c in enumerate(text) if c != " ")]
+    before = [text[: cuts[place]] for place, _ in pauses]
+    after = [text[cuts[place] :] for place, _ in pauses]
+    first = next((n for n, part in enumerate(before) if _spoken_tokens(tokenizer, part)[0]), len(pauses))
+    last = next((n for n in range(len(pauses), first, -1) if _spoken_tokens(tokenizer, after[n - 1])[0]), first)
+    inside: dict[str, int] = {}
+    for part, (_, ms) in zip(before[first:last], pauses[first:last], strict=True):
+        inside[part] = min(inside.get(part, 0) + ms, LONGEST_PAUSE_MS)
+    return [ms for _, ms in pauses[:first]], tuple(inside.items()), [ms for _, ms in pauses[last:]]
 
 
 def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:

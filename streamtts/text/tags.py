@@ -93,7 +93,8 @@ def _pause_ms(m: Match[str]) -> int | None:
         return None
     named, length, unit = pause[1], pause[2], pause[3].lower()
     if not length:
-        is_word = m[1].strip() == "Pause" and re.search(r"\w\s*$", m.string[: m.start()])  # Press [Pause] to stop.
+        before = m.string[: m.start()].rstrip()[-1:]
+        is_word = m[1].strip() == "Pause" and re.match(r"\w", before)  # Press [Pause] to stop.
         return None if unit or is_word else _NAMED_MS[(named or "medium").lower()]
     factor = _UNITS_MS.get(unit, _UNITS_MS.get(unit.removesuffix("s")))
     return None if factor is None or named else round(float(length.replace(",", ".")) * factor)

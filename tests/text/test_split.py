@@ -122,6 +122,28 @@ def test_a_sentence_is_tokenised_once(model, monkeypatch):
     assert spoken.tokens
 
 
+def test_pauses_behind_the_last_word_come_after_its_piece(model):
+    text = "word " * 41 + "wordwords, [pause 1s] , [pause 2s] ; " + "next " * 30
+    first, pause, second = script(model.tts.tokenizer, text, 220)
+    assert first.text.endswith("wordwords, , ;") and second.text.startswith("next next")
+    assert first.pauses == second.pauses == () and pause == Pause(3000)
+
+
+def test_the_tokenizer_is_not_asked_for_every_pause(model, monkeypatch):
+    calls = []
+
+    class Counting(type(model.tts.tokenizer)):
+        def __call__(self, text, **options):
+            calls.append(text)
+            return super().__call__(text, **options)
+
+    monkeypatch.setattr(model.tts.tokenizer, "__class__", Counting)
+    (piece,) = script(model.tts.tokenizer, "[pause 1ms] one " * 20 + "end", 220)[1:]
+    assert [ms for _, ms in piece.pauses] == [1] * 19
+    assert piece.pauses[2] == ("one one one", 1)
+    assert len(calls) == 3  # the piece, before the first pause inside it, after the last
+
+
 @given(st.lists(st.sampled_from(["Some words here.", "and more,", "[pause 0.2s]", "[laugh]", "x" * 250]), max_size=12))
 def test_no_pause_is_lost_and_no_text_with_it(model, parts):
     text = " ".join(parts)
