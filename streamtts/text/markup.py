@@ -7,7 +7,7 @@ import re
 import unicodedata
 from re import Match
 
-from .traced import Rule, Traced
+from .traced import Traced, rules
 
 _BLOCK = "p|div|li|ul|ol|tr|table|h[1-6]|section|article|blockquote|speak|paragraph|sentence|s"
 _GIVEN = r"(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>=]+)(?:\s+[a-z]+(?![\w:.-]*\s*=))?)+"  # attributes
@@ -41,15 +41,15 @@ def _row(m: Match[str]) -> str:
     return ", ".join(cell for part in m[0].strip().strip("|").split("|") if (cell := part.strip()))
 
 
-LATEX_RULES: list[Rule] = [
+LATEX_RULES = rules(
     (re.compile(r"\$(?=[^\s\d$])([^$\n]{0,200}?[\\^_=][^$\n]{0,200}?)\$(?!\w)"), r"\1", "$"),
     (re.compile(r"\\frac\{([^{}]{1,80})\}\{([^{}]{1,80})\}"), r"\1 over \2", "\\"),
     (re.compile(r"\\sqrt\{([^{}]{1,80})\}"), r"square root of \1", "\\"),
     (re.compile(r"\\(?:text|mathrm|mathbf|mathbb)\{([^{}]{1,80})\}"), r"\1", "\\"),
     (re.compile(r"\\([a-zA-Z]+)(?![\\\w])"), lambda m: LATEX.get(m[1]), "\\"),
     (re.compile(r"\\[()\[\],;!]"), "", "\\"),
-]
-RULES: list[Rule] = [
+)
+RULES = rules(
     (re.compile("[\u00b5\u2100-\u2115\u2119-\u211f\u2124-\u214f\u2160-\u2188\u2080-\u2089\u2460-\u24ff\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]"),
      lambda m: unicodedata.normalize("NFKC", m[0])),
     *LATEX_RULES,
@@ -81,7 +81,7 @@ RULES: list[Rule] = [
     (re.compile(r"(?<!\w)(_{1,3})(?=\S)([^\n_]*?\S)\1(?!\w)"), r"\2"),
     (re.compile(r"\*\*|`+|~~"), ""),
     (re.compile(r"(?<=[a-z])-[ \t]*\n[ \t]*(?=[a-z])"), ""),
-]  # fmt: skip
+)  # fmt: skip
 
 
 def plain(text: Traced) -> Traced:

@@ -8,13 +8,13 @@ from re import Match
 from typing import Any
 
 from . import numbers, written
-from .traced import Rule, Traced
+from .traced import Traced, rules
 
-LIST_NUMBER: list[Rule] = [
+LIST_NUMBER = rules(
     (re.compile(r"^\s*\(?([0-9]{1,3})[.)][ \t]+(?=\S)(?![0-9]{3}[-. ])"), r"\1, "),
     (re.compile(r"^\s*(I{2,3}|I?V|VI{1,3}|I?X|XI{1,3})\.[ \t]+(?=[A-Z])"), lambda m: f"{written.roman(m[1])}, "),
     (re.compile(r"^\s*\(?([a-z])\)[ \t]+(?=\S)"), r"\1, "),
-]
+)
 _NUMERIC = re.compile(f"[0-9⁰¹²³⁴-⁹{''.join(numbers.FRACTIONS)}]")
 _ODD = re.compile(
     r"[^a-zA-Z\s,!?'.-]|\.\w|\w\.\s*\S|\b[A-Z]{2}|[a-z][A-Z]|[A-F]-\s|(?<!\w)'|'(?!\w)|\b(?:Dr|Mr|Mrs|Ms|Prof|St|etc)\.|w/"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -30,6 +32,7 @@ def digits(text: str) -> str:
     return " ".join(ONES[int(c)] for c in text if "0" <= c <= "9")
 
 
+@lru_cache(1024)
 def number(text: str) -> str:
     """A number as it is written, such as ``1,234`` or ``3.14``, in words; ``007`` digit by digit."""
     whole, _, fraction = text.replace(",", "").partition(".")

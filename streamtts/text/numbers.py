@@ -7,8 +7,26 @@ import unicodedata
 from re import Match
 
 from . import money
+from .number_forms import (
+    AMOUNT,
+    CURRENCY,
+    DIGIT,
+    DOLLARS,
+    END,
+    FREE,
+    GROUPS,
+    N_ALONE,
+    N_APART,
+    N_FREE,
+    N_FROM,
+    SCALE,
+    SIGN,
+    SUFFIX,
+    N,
+    up_to,
+)
 from .number_words import digits, number, ordinal, plural, spell, year
-from .traced import Rule
+from .traced import rules
 from .units import UNIT, same_measure, unit_names
 
 MONTHS = [
@@ -20,22 +38,6 @@ FRACTIONS = {
     "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
 }  # fmt: skip
 POWERS = {"²": "squared", "³": "cubed"}
-
-_THOUSANDS = r"(?:,[0-9]{3}){1,4}+(?![0-9]|,[0-9]{3}(?![0-9]))"  # ,234; no long list
-_GROUPS = rf"(?<![0-9],)[0-9]{{1,3}}{_THOUSANDS}"  # 1,234
-# 12, 1,234, 3.5. What must not stand before the first digit is asked behind it: so the search goes from digit to digit.
-_N = rf"[0-9](?<![0-9][0-9])(?:(?<![0-9],[0-9])[0-9]{{0,2}}{_THOUSANDS}|[0-9]*+)(?:\.[0-9]++)?"
-_FREE = r"(?<![\w.,/:-])"  # a number begins here, not inside a word or another number
-_END = r"(?![\w/-]|[.,:][0-9])"
-_SIGN = "[$€£¥₹₽₩₪₺฿₫₴₱₦₿]"
-_PREFIXED = "|".join(map(re.escape, money.PREFIXED))
-_CURRENCY = rf"(?P<currency>(?<![\w/])(?:{_PREFIXED}|[A-Z]{{3}}|zł|Kč|kr)|{_SIGN})"
-_AMOUNT = (
-    rf"(?:(?<![0-9])(?:[0-9]{{1,3}}(?:\.[0-9]{{3}}){{1,4}}+|[0-9]++),[0-9]{{1,2}}(?![0-9])|{_N}|(?<![0-9])\.[0-9]++)"
-)
-_SCALE = "(?i:k|mn?|bn?|tn?|thousand|million|billion|trillion)"
-_SUFFIX = rf"(?![0-9-]|(?!{_SCALE}\b)\w)"
-_DOLLARS = "USD|CAD|AUD|NZD|HKD|SGD|TWD|MXN|EUR|GBP|JPY|CNY|INR"  # behind a sign: $20 CAD
 
 
 def _date(y: str, month: str, day: str) -> str | None:
@@ -224,154 +226,166 @@ _DURING = re.compile(
     r"(?i)\b(?:for|after|every|per|within|takes?|took|waits?|waited|lasts?|lasted|in|than|about|only|just|another|to) $"
 )
 _MONTH = "|".join(MONTHS)
+_A_MONTH = re.compile(_MONTH)
+_DOTS = re.compile(r"\.[0-9]+\.[0-9]")
+_SLASH = re.compile("[0-9]/[0-9]")
 _UNIT_RULE = re.compile(
-    rf"({_N})(\s?|-(?=\w\w))((?i:{UNIT}))(?:/((?i:{UNIT})))?(?:\.(?=\s+[a-z]|[,;)]|\s+{_N}\s?(?:{UNIT})\b))?(?![\w²³'-]|/[0-9])"
+    rf"({N})(\s?|-(?=\w\w))((?i:{UNIT}))(?:/((?i:{UNIT})))?(?:\.(?=\s+[a-z]|[,;)]|\s+{N}\s?(?:{UNIT})\b))?(?![\w²³'-]|/[0-9])"
 )
 
-RULES: list[Rule] = [
+RULES = rules(
     (re.compile(f"(?<=[0-9A-Za-z])(?=[{''.join(FRACTIONS)}])|(?<=[{''.join(FRACTIONS)}])(?=[A-Za-z])"), " ",
      "".join(FRACTIONS)),
     (re.compile(f"[{''.join(FRACTIONS)}]"), lambda m: FRACTIONS[m[0]], "".join(FRACTIONS)),
     (re.compile(r"(?<![\w)])[⁰¹²³⁴-⁹]+(?=[A-Za-z])"),  # ¹⁴C
      lambda m: unicodedata.normalize("NFKC", m[0]) + " ", "⁰¹²³⁴⁵⁶⁷⁸⁹"),
     (re.compile(r"(?<=[0-9])⁄(?=[0-9])"), "/", "⁄"),
-    (re.compile(r"(?<=[0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z\b)?"),
+    (re.compile(r"T(?<=[0-9]{4}-[0-9]{2}-[0-9]{2}T)([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z\b)?"),
      lambda m: f", {m[1]}{' U T C' if m[0][-1] == 'Z' else ''}", "T"),
-    (re.compile(r"\bNo\. ?([0-9]+)-([0-9]+)(?![\w-])"), lambda m: f"number {number(m[1])}, {number(m[2])}", "-"),
-    (re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b"), _one_by_one, ":-"),
+    (re.compile(r"\bNo\. ?([0-9]+)-([0-9]+)(?![\w-])"), lambda m: f"number {number(m[1])}, {number(m[2])}", "N"),
+    (re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b"), _one_by_one,
+     re.compile("[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]")),
     (re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?::([0-9]{1,5})|/([0-9]{1,2}))?(?![\w.:/-]*[0-9])"),
-     _internet, "."),
-    (re.compile(r"\b0x[0-9A-Fa-f]+\b"), _one_by_one, "x"),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), _one_by_one, "-"),
+     _internet, _DOTS),
+    (re.compile(r"\b0x[0-9A-Fa-f]+\b"), _one_by_one, re.compile("0x")),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), _one_by_one, re.compile("-[0-9a-f]{4}-")),
     (re.compile(r"\b(?:(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{8,}|(?=[a-f]*[0-9])(?=[0-9]*[a-f])(?![0-9]+e[0-9]+\b)[0-9a-f]{7,})\b"),
-     _one_by_one),
+     _one_by_one, re.compile("[0-9](?:(?<=[A-Za-z].)|[A-Za-z])")),
     (re.compile(r"(?<=[0-9A-Za-z)])(?![²³](?![⁰¹²³⁴-⁹⁺⁻]))[⁺⁻]?[⁰¹²³⁴-⁹]+(?![⁺⁻])"),
      lambda m: "^" + unicodedata.normalize("NFKC", m[0]).replace("−", "-"), "⁰¹²³⁴⁵⁶⁷⁸⁹"),
     (re.compile(r"(?<=[A-Za-z)])([⁰¹²³⁴-⁹]*)([⁺⁻])"),  # an ion
      lambda m: f" {unicodedata.normalize('NFKC', m[1])} {'plus' if m[2] == '⁺' else 'minus'} ", "⁺⁻"),
-    (re.compile(rf"(?<!\w)({_N})[eE]([-+−]?)([0-9]{{1,3}})(?:\s?((?i:{UNIT}))(?![\w/²³'-]))?(?!\w)"),
+    (re.compile(rf"({N_APART})[eE]([-+−]?)([0-9]{{1,3}})(?:\s?((?i:{UNIT}))(?![\w/²³'-]))?(?!\w)"),
      _scientific, "eE"),
     (re.compile(r"(?<=[\w)])\^([23])\b"), lambda m: "²" if m[0] == "^2" else "³", "^"),
-    (re.compile(rf"{_FREE}([0-9]{{4}})-([01]?[0-9])-([0-3]?[0-9])(?![\w/-]|[.:][0-9])"),
+    (re.compile(rf"({DIGIT}[0-9]{{3}})-([01]?[0-9])-([0-3]?[0-9])(?![\w/-]|[.:][0-9])"),
      lambda m: _date(m[1], m[2], m[3]), "-"),
-    (re.compile(rf"{_FREE}([0-9]{{1,2}})/([0-9]{{1,2}})/([0-9]{{4}}|[0-9]{{2}}){_END}"),
-     lambda m: _date(m[3], m[1], m[2]), "/"),
-    (re.compile(rf"{_FREE}([0-3]?[0-9])-([0-3]?[0-9])-([0-9]{{4}}){_END}"), lambda m: _date(m[3], m[1], m[2]), "-"),
-    (re.compile(rf"(?i)(?<=day, )(1[0-2]|0?[1-9])/([0-3]?[0-9]){_END}|\b(on|until|till|before|after|since|due|by) "
-                rf"(?!9/11)(1[0-2]|0?[1-9])/([0-3]?[0-9])(?! (?:of|cup|tsp|tbsp|inch|mile|pound|hour)){_END}"),
-     _day, "/"),
-    (re.compile(rf"{_FREE}[0-9]{{1,3}}(?:[\u00a0\u2009\u202f][0-9]{{3}}){{1,4}}+(?![0-9])"
-                rf"|{_FREE}[0-9]{{1,3}}(?= [0-9 ]*000)(?: [0-9]{{3}}){{2,4}}+(?! ?[0-9])"
-                rf"|{_FREE}[0-9]{{1,3}}(?:\.[0-9]{{3}}){{2,4}}+{_END}"), lambda m: number(re.sub("[^0-9]", "", m[0]))),
-    (re.compile(rf"{_FREE}([0-3]?[0-9])\.([01]?[0-9])\.([0-9]{{4}}){_END}"), lambda m: _date(m[3], m[2], m[1]), "."),
+    (re.compile(rf"({DIGIT}[0-9]?)/([0-9]{{1,2}})/([0-9]{{4}}|[0-9]{{2}}){END}"),
+     lambda m: _date(m[3], m[1], m[2]), _SLASH),
+    (re.compile(rf"({up_to(3)})-([0-3]?[0-9])-([0-9]{{4}}){END}"), lambda m: _date(m[3], m[1], m[2]), "-"),
+    (re.compile(rf"(?i)(?<=day, )(1[0-2]|0?[1-9])/([0-3]?[0-9]){END}|\b(on|until|till|before|after|since|due|by) "
+                rf"(?!9/11)(1[0-2]|0?[1-9])/([0-3]?[0-9])(?! (?:of|cup|tsp|tbsp|inch|mile|pound|hour)){END}"),
+     _day, _SLASH),
+    (re.compile(rf"{DIGIT}[0-9]{{0,2}}(?:(?:[\u00a0\u2009\u202f][0-9]{{3}}){{1,4}}+(?![0-9])"
+                rf"|(?= [0-9 ]*000)(?: [0-9]{{3}}){{2,4}}+(?! ?[0-9])|(?:\.[0-9]{{3}}){{2,4}}+{END})"),
+     lambda m: number(re.sub("[^0-9]", "", m[0]))),
+    (re.compile(rf"({up_to(3)})\.([01]?[0-9])\.([0-9]{{4}}){END}"), lambda m: _date(m[3], m[2], m[1]), _DOTS),
     (re.compile(rf"(the )?(?<![\w.,/-])([0-3]?[0-9])(?:st|nd|rd|th)? ({_MONTH}) (?=[0-9]{{4}}\b)"),
-     lambda m: f"the {ordinal(int(m[2]))} of {m[3]} " if 1 <= int(m[2]) <= 31 else None, "JFMASOND"),
+     lambda m: f"the {ordinal(int(m[2]))} of {m[3]} " if 1 <= int(m[2]) <= 31 else None, _A_MONTH),
     (re.compile(rf"\b({_MONTH}) ([0-3]?[0-9]) ?[-–—] ?([0-3]?[0-9])(?![\w:.%/-])"),
-     lambda m: f"{m[1]} {ordinal(int(m[2]))} to {ordinal(int(m[3]))}", "-–—"),
+     lambda m: f"{m[1]} {ordinal(int(m[2]))} to {ordinal(int(m[3]))}", _A_MONTH),
     (re.compile(rf"(?<=[0-9]) ?[-–—] ?(?=(?:{_MONTH}) [0-9])|(?<=[0-9](?:st|nd|rd|th))[-–](?=[0-9]+(?:st|nd|rd|th)\b)"
-                r"|(?<=Q[1-4]) ?[-–] ?(?=Q[1-4]\b)"), " to ", "-–—"),
+                r"|(?<=Q[1-4]) ?[-–] ?(?=Q[1-4]\b)"), " to ", re.compile("[-–—] ?(?:[JFMASONDQ]|[0-9]+[snrt])")),
     (re.compile(rf"\b({_MONTH}) ([0-3]?[0-9])(?:st|nd|rd|th)?(?![\w:.%/-]|,[0-9])"),
-     lambda m: f"{m[1]} {ordinal(int(m[2]))}" if 1 <= int(m[2]) <= 31 else None, "JFMASOND"),
+     lambda m: f"{m[1]} {ordinal(int(m[2]))}" if 1 <= int(m[2]) <= 31 else None, _A_MONTH),
     (re.compile(r"(?i)(?:(?<=[0-9][ap]m)|(?<=[0-9] [ap]m)|(?<=[0-9][ap]\.m\.)|(?<=[0-9] [ap]\.m\.)|(?<=:[0-9]{2})"
                 r"|(?<=[0-9])(?= ?[-–—] ?[0-9:]{1,5}\s?[ap]\.?m\b)) ?[-–—] ?(?=[0-2]?[0-9](?::|\s?[ap]\.?m\b))"),
-     " to ", "-–—"),
-    (re.compile(rf"(?i){_FREE}([0-2]?[0-9])(?::([0-5][0-9]))?\s?([ap])\.?m\b\.?"), _half_day),
+     " to ", re.compile(r"(?i)[-–—] ?[0-2]?[0-9](?::|\s?[ap]\.?m\b)")),
+    (re.compile(rf"(?i)({up_to(2)})(?::([0-5][0-9]))?\s?([ap])\.?m\b\.?"), _half_day),
     (re.compile(r"(?<=:[0-9]{2})Z\b"), " U T C", "Z"),
-    (re.compile(rf"{_FREE}([0-5]?[0-9]):([0-5][0-9])(\.[0-9]+){_END}"),
+    (re.compile(rf"({up_to(5)}):([0-5][0-9])(\.[0-9]+){END}"),
      lambda m: f"{number(m[1])} {number(m[2] + m[3])}", ":"),
-    (re.compile(rf"{_FREE}([0-5]?[0-9]):([0-5][0-9])(?::([0-5][0-9]))?{_END}"), _time, ":"),
-    (re.compile(rf"{_FREE}([0-9]{{1,3}}):([0-9]{{1,3}})[-–]([0-9]{{1,3}}){_END}"),
+    (re.compile(rf"({up_to(5)}):([0-5][0-9])(?::([0-5][0-9]))?{END}"), _time, ":"),
+    (re.compile(rf"({DIGIT}[0-9]{{0,2}}):([0-9]{{1,3}})[-–]([0-9]{{1,3}}){END}"),
      lambda m: f"{number(m[1])} {number(m[2])} to {number(m[3])}", "-–"),
-    (re.compile(rf"{_FREE}({_N}):({_N}){_END}"), _ratio, ":"),
+    (re.compile(rf"({N_FREE}):({N}){END}"), _ratio, ":"),
     (re.compile(r"(?<![\w.-])1-([0-9]{3})-(?=[A-Z]{3,})"),
-     lambda m: f"one, {number(m[1]) if m[1][1:] == '00' else digits(m[1])}, ", "-"),
+     lambda m: f"one, {number(m[1]) if m[1][1:] == '00' else digits(m[1])}, ", re.compile("1-")),
     (re.compile(r"(?<![\w.])(?:(?:\+[0-9]{1,3}|1)[-. ])?(?:\([0-9]{3}\) ?|[0-9]{3}[-. ])[0-9]{3}[-. ][0-9]{4}"
                 r"(?![\w-])"),
-     _phone),
-    (re.compile(rf"(?i){_FREE}(v|version )?([0-9]+(?:\.[0-9]+)+)-?(alpha|beta|rc|dev|pre)[.-]?([0-9]*){_END}"),
+     _phone, re.compile("[0-9][-. ][0-9]{4}")),
+    (re.compile(rf"(?i){FREE}(v|version )?([0-9]+(?:\.[0-9]+)+)-?(alpha|beta|rc|dev|pre)[.-]?([0-9]*){END}"),
      lambda m: ("version " if m[1] else "") + " point ".join(map(number, m[2].split(".")))
-     + f" {'R C' if m[3].lower() == 'rc' else m[3]}" + (f" {number(m[4])}" if m[4] else ""), "."),
-    (re.compile(rf"(?i){_FREE}(v|version |ver\. )?([0-9]+(?:\.[0-9]+){{2,}}){_END}"),
-     lambda m: ("version " if m[1] else "") + " point ".join(map(number, m[2].split("."))), "."),
-    (re.compile(rf"(?i){_FREE}v\.?([0-9]+(?:\.[0-9]+)?){_END}"), lambda m: f"version {number(m[1])}", "vV"),
-    (re.compile(rf"{_FREE}[0-9]{{3}}-[0-9]{{4}}{_END}"), _phone, "-"),
+     + f" {'R C' if m[3].lower() == 'rc' else m[3]}" + (f" {number(m[4])}" if m[4] else ""),
+     re.compile("(?i)[0-9]-?(?:alpha|beta|rc|dev|pre)")),
+    (re.compile(rf"(?i){FREE}(v|version |ver\. )?([0-9]+(?:\.[0-9]+){{2,}}){END}"),
+     lambda m: ("version " if m[1] else "") + " point ".join(map(number, m[2].split("."))), _DOTS),
+    (re.compile(rf"(?i){FREE}v\.?([0-9]+(?:\.[0-9]+)?){END}"), lambda m: f"version {number(m[1])}",
+     re.compile(r"[vV]\.?[0-9]")),
+    (re.compile(rf"{DIGIT}[0-9]{{2}}-[0-9]{{4}}{END}"), _phone, "-"),
     (re.compile(r"(?<![\w.,/-])(?:\+[0-9]{1,3}[- ]|\(0[0-9]*\) ?)[0-9]{2,}(?:[- ][0-9]{2,})*(?![\w-])"), _phone, "+("),
-    (re.compile(rf"{_FREE}[0-9]{{5}}-[0-9]{{4}}{_END}"), _phone, "-"),
-    (re.compile(rf"{_FREE}[0-9]+(?:-[0-9]+){{2,}}(?![\w-])"), _short_numbers, "-"),
+    (re.compile(rf"{DIGIT}[0-9]{{4}}-[0-9]{{4}}{END}"), _phone, "-"),
+    (re.compile(rf"{DIGIT}[0-9]*(?:-[0-9]+){{2,}}(?![\w-])"), _short_numbers, "-"),
     (re.compile(r"\b(1[0-9]{3})(?= (?:ay D|BCE?|CE)\b)"), lambda m: year(int(m[1])), "DC"),
     (re.compile(r"\b((?:19|20)[0-9]{2})/([0-9]{2})(?![\w/])"),
-     lambda m: f"{year(int(m[1]))} {number(m[2])}" if int(m[1][2:]) + 1 == int(m[2]) else None, "/"),
-    (re.compile(rf"{_FREE}(0?[1-9]|1[0-2])/((?:19|20)[0-9]{{2}}){_END}"),
-     lambda m: f"{MONTHS[int(m[1]) - 1]} {year(int(m[2]))}", "/"),
+     lambda m: f"{year(int(m[1]))} {number(m[2])}" if int(m[1][2:]) + 1 == int(m[2]) else None, _SLASH),
+    (re.compile(rf"{FREE}(0?[1-9]|1[0-2])/((?:19|20)[0-9]{{2}}){END}"),
+     lambda m: f"{MONTHS[int(m[1]) - 1]} {year(int(m[2]))}", _SLASH),
     (re.compile(r"(?<![\w.])(?:([0-9]+)h ?([0-9]{1,2})m?(?: ?([0-9]{1,2})s)?|([0-9]+)m ?([0-9]{1,2})s)(?!\w)"),
-     _duration),
-    (re.compile(r"\b(Boeing|Airbus A?)(?: (?=[0-9])|(?<=A))([0-9]{3})(?:-([0-9]{1,4}))?(?![\w-])"), _aircraft, "BA"),
+     _duration, re.compile("[0-9][hm] ?[0-9]")),
+    (re.compile(r"\b(Boeing|Airbus A?)(?: (?=[0-9])|(?<=A))([0-9]{3})(?:-([0-9]{1,4}))?(?![\w-])"), _aircraft,
+     re.compile("Boeing|Airbus")),
     (re.compile(r"(?<=[0-9%°′″\"'] )[-–—](?= [0-9.]+ ?[%°′″])|(?<=[0-9][%°′″])[-–—](?=[0-9.]+ ?[%°′″])"),
      " to ", "%°′″"),
-    (re.compile(rf"(?<=[0-9kKmMbBnN]) ?[-–—] ?(?={_SIGN}[0-9])"), " to ", "-–—"),
-    (re.compile(rf"(?<![\w%°′″\"])[-−–](?=(?:{_CURRENCY} ?)?\.?[0-9])"), money.minus, "-−–"),
-    (re.compile(rf"(?<=[0-9])( ?(?i:{UNIT}))(?<!0s)/(?={_N} ?((?i:{UNIT}))\b)"),
-     lambda m: f"{m[1]} {'or' if same_measure(m[1].strip(), m[2]) else 'per'} ", "/"),
-    (re.compile(rf"(?<=[0-9])/((?i:{UNIT}))(?![\w/])"), _per, "/"),
-    (re.compile(rf"{_CURRENCY}\$? ?(?P<minus>minus )?(?P<first>{_AMOUNT})"
-                rf"(?: ?[-–—] ?{_SIGN}?(?P<last>{_AMOUNT}){_SUFFIX})?"
-                rf"(?: ?(?P<scale>{_SCALE})\b)?(?: ?(?P<code>{_DOLLARS})\b)?"), money.before),
-    (re.compile(rf"(?P<first>{_AMOUNT})(?: ?(?:[-–—]|to) ?(?P<last>{_AMOUNT}))?(?: ?(?P<scale>{_SCALE})\b)? ?"
-                rf"(?P<currency>{_SIGN}|[A-Z]{{3}}|zł|Kč|kr)(?!\w|/[A-Z]{{3}}\b)"), money.after),
-    (re.compile(r"(?<=[0-9]0s)/(?='?[0-9]{1,3}0s\b)"), " or ", "/"),
-    (re.compile(rf"(?:{_FREE}|(?<=[a-z]-))'?([0-9]{{1,3}}0)'?s\b(?! (?:timeout|delay|timer|pause))"),
-     _decade, "0"),
-    (re.compile(rf"(?:{_FREE}|(?<=Q[1-4])|(?<=FY))'([0-9]{{2}})(?![\w'])"),
+    (re.compile(rf"(?<=[0-9kKmMbBnN]) ?[-–—] ?(?={SIGN}[0-9])"), " to ", re.compile(rf"[-–—] ?{SIGN}")),
+    (re.compile(rf"[-−–](?<![\w%°′″\"].)(?=(?:{CURRENCY} ?)?\.?[0-9])"), money.minus, "-−–"),
+    (re.compile(rf"(?<=[0-9])( ?(?i:{UNIT}))(?<!0s)/(?={N} ?((?i:{UNIT}))\b)"),
+     lambda m: f"{m[1]} {'or' if same_measure(m[1].strip(), m[2]) else 'per'} ", re.compile("/[0-9]")),
+    (re.compile(rf"/(?<=[0-9]/)((?i:{UNIT}))(?![\w/])"), _per, "/"),
+    (re.compile(rf"{CURRENCY}\$? ?(?P<minus>minus )?(?P<first>{AMOUNT})"
+                rf"(?: ?[-–—] ?{SIGN}?(?P<last>{AMOUNT}){SUFFIX})?"
+                rf"(?: ?(?P<scale>{SCALE})\b)?(?: ?(?P<code>{DOLLARS})\b)?"), money.before,
+     re.compile(rf"[A-Złčr{SIGN[1:]}\$? ?(?:minus )?\.?[0-9]")),
+    (re.compile(rf"(?P<first>{AMOUNT})(?: ?(?:[-–—]|to) ?(?P<last>{AMOUNT}))?(?: ?(?P<scale>{SCALE})\b)? ?"
+                rf"(?P<currency>{SIGN}|[A-Z]{{3}}|zł|Kč|kr)(?!\w|/[A-Z]{{3}}\b)"), money.after,
+     re.compile(rf"[0-9](?: ?{SCALE}\b)? ?(?:{SIGN}|[A-Z]{{3}}|zł|Kč|kr)")),
+    (re.compile(r"/(?<=[0-9]0s/)(?='?[0-9]{1,3}0s\b)"), " or ", "/"),
+    (re.compile(rf"(?:{FREE}|(?<=[a-z]-))'?([0-9]{{1,3}}0)'?s\b(?! (?:timeout|delay|timer|pause))"),
+     _decade, re.compile(r"0'?s\b")),
+    (re.compile(rf"(?:{FREE}|(?<=Q[1-4])|(?<=FY))'([0-9]{{2}})(?![\w'])"),
      lambda m: " " * m.string[m.start() - 1 : m.start()].isalnum()
-     + (spell(int(m[1])) if m[1][0] != "0" else f"oh {digits(m[1][1])}"), "'"),
-    (re.compile(rf"(?<=[A-Za-z])-({_N})(?![\w-])"), r" \1", "-"),
-    (re.compile(rf"({_N})° ?([0-9]+)[′'](?: ?({_N})[″\"])?"),
+     + (spell(int(m[1])) if m[1][0] != "0" else f"oh {digits(m[1][1])}"), re.compile("'[0-9]{2}")),
+    (re.compile(rf"-(?<=[A-Za-z]-)({N})(?![\w-])"), r" \1", "-"),
+    (re.compile(rf"({N})° ?([0-9]+)[′'](?: ?({N})[″\"])?"),
      lambda m: f"{number(m[1])} degrees {number(m[2])} minutes" + (f" {number(m[3])} seconds" if m[3] else "")
      + (" " if m.string[m.end() : m.end() + 1].isalpha() else ""), "°"),
-    (re.compile(rf"({_N}) ?°"), lambda m: f"{number(m[1])} {'degree' if m[1] == '1' else 'degrees'} ", "°"),
-    (re.compile(r"(?:(?<=degrees )|(?<=degree )|(?<=minutes )|(?<=seconds ))[CFNSEW]\b"),
+    (re.compile(rf"({N}) ?°"), lambda m: f"{number(m[1])} {'degree' if m[1] == '1' else 'degrees'} ", "°"),
+    (re.compile(r"[CFNSEW]\b(?:(?<=degrees .)|(?<=degree .)|(?<=minutes .)|(?<=seconds .))"),
      lambda m: _BEHIND_DEGREES[m[0]], "CFNSEW"),
-    (re.compile(rf"({_N})[-–](?={_N} ?(?:%|(?i:{UNIT}))(?!\w))"), lambda m: f"{number(m[1])} to ", "-–"),
+    (re.compile(rf"({N})[-–](?={N} ?(?:%|(?i:{UNIT}))(?!\w))"), lambda m: f"{number(m[1])} to ", "-–"),
     (re.compile(r"\bq([0-9]{1,2})h\b"), lambda m: f"every {number(m[1])} hours", "q"),
     (re.compile(rf"(?<![\w.,/-])([0-9]{{1,3}})/([0-9]{{1,3}}) ?((?i:{UNIT}))\b(?:\.(?=\s+[a-z]|,))?(?!/)"),
-     _part_of_unit, "/"),
-    (re.compile(rf"(?<![\w.])({_N}) ?(?:(?<=[0-9])in|(?<=[0-9] )in\.)(?!\w)"),
+     _part_of_unit, _SLASH),
+    (re.compile(rf"({N_ALONE}) ?(?:(?<=[0-9])in|(?<=[0-9] )in\.)(?!\w)"),
      lambda m: f"{number(m[1])} inch{'' if m[1] == '1' else 'es'}"),
-    (re.compile(rf"(?<!\S)(?![248][kK])({_N})([kKMB])(?= [a-z]{{3,}})"),
-     lambda m: f"{number(m[1])} {money.SCALES[m[2].lower()]}", "kKMB"),
-    (re.compile(rf"({_N})' ?[x×] ?({_N})'"), lambda m: f"{number(m[1])} feet by {number(m[2])} feet", "'"),
-    (re.compile(r"(?<=[0-9]) [x×*] (?=[0-9])|(?<=[0-9])×(?=[0-9])"), _times, "x×*"),
+    (re.compile(rf"(?<!\S)(?![248][kK])({N})([kKMB])(?= [a-z]{{3,}})"),
+     lambda m: f"{number(m[1])} {money.SCALES[m[2].lower()]}", re.compile("[0-9][kKMB] [a-z]{3}")),
+    (re.compile(rf"({N})' ?[x×] ?({N})'"), lambda m: f"{number(m[1])} feet by {number(m[2])} feet", "'"),
+    (re.compile(r"(?<=[0-9]) [x×*] (?=[0-9])|(?<=[0-9])×(?=[0-9])"), _times, re.compile("[x×*] ?[0-9]")),
     (_UNIT_RULE, _unit),
-    (re.compile(r"\b(480|720|1080|1440|2160|4320)([pi])\b"), lambda m: f"{_screen(m[1])} {m[2].upper()}", "pi"),
+    (re.compile(r"\b(480|720|1080|1440|2160|4320)([pi])\b"), lambda m: f"{_screen(m[1])} {m[2].upper()}",
+     re.compile("0[pi]")),
     (re.compile(r"\b([0-9]+)['′]([0-9]{1,2})[\"″]"), _feet_or_minutes, "'′"),
-    (re.compile(rf"{_FREE}([0-9]+)/([0-9]+)[\"″](?!\w)"), lambda m: f"{_fraction(m[1], m[2])} inch", "\"″"),
-    (re.compile(rf"({_N})(?:[-–]({_N}))?([\"″])(?!\w)"), _inches, "\"″"),
-    (re.compile(rf"({_N})(?:′|'(?= (?:x|by|tall|long|wide|deep|high|of)\b))"),
+    (re.compile(rf"{FREE}([0-9]+)/([0-9]+)[\"″](?!\w)"), lambda m: f"{_fraction(m[1], m[2])} inch", "\"″"),
+    (re.compile(rf"({N})(?:[-–]({N}))?([\"″])(?!\w)"), _inches, "\"″"),
+    (re.compile(rf"({N})(?:′|'(?= (?:x|by|tall|long|wide|deep|high|of)\b))"),
      lambda m: f"{number(m[1])} {'foot' if m[1] == '1' else 'feet'}", "'′"),
-    (re.compile(rf"{_FREE}([0-9]+) ([0-9]+)/([0-9]+){_END}"), _mixed, "/"),
-    (re.compile(rf"{_FREE}(0?[1-9]|1[0-2])/(0[1-9]){_END}"),
-     lambda m: f"{MONTHS[int(m[1]) - 1]} {ordinal(int(m[2]))}", "/"),
-    (re.compile(rf"{_FREE}([0-9]{{1,4}})/([0-9]{{1,4}}){_END}"), lambda m: _fraction(m[1], m[2]), "/"),
-    (re.compile(rf"(?i)\b({_GROUPS}|[0-9]{{1,9}})(?:st|nd|rd|th)\b"),
-     lambda m: ordinal(int(m[1].replace(",", "")))),
-    (re.compile(rf"(?<![\w.,-])({_N})\s?[-–—]\s?(?=({_N})(?:(?![\w-])|(?=x\b))(\s?=)?)"), _between, "-–—"),
+    (re.compile(rf"{FREE}([0-9]+) ([0-9]+)/([0-9]+){END}"), _mixed, _SLASH),
+    (re.compile(rf"{FREE}(0?[1-9]|1[0-2])/(0[1-9]){END}"),
+     lambda m: f"{MONTHS[int(m[1]) - 1]} {ordinal(int(m[2]))}", _SLASH),
+    (re.compile(rf"({DIGIT}[0-9]{{0,3}})/([0-9]{{1,4}}){END}"), lambda m: _fraction(m[1], m[2]), _SLASH),
+    (re.compile(rf"(?i)\b({GROUPS}|[0-9]{{1,9}})(?:st|nd|rd|th)\b"),
+     lambda m: ordinal(int(m[1].replace(",", ""))), re.compile("(?i)[0-9](?:st|nd|rd|th)")),
+    (re.compile(rf"({N_FROM})\s?[-–—]\s?(?=({N})(?:(?![\w-])|(?=x\b))(\s?=)?)"), _between, "-–—"),
     (re.compile(r"(?<=[0-9]) ?% ?"), " percent ", "%"),
-    (re.compile(r"(?<=[²³)])/(?=[\w(])|(?<=\b[a-eg-vx-z])/(?=[0-9])"), " over ", "/"),
+    (re.compile(r"/(?:(?<=[²³)]/)(?=[\w(])|(?<=\b[a-eg-vx-z]/)(?=[0-9]))"), " over ", "/"),
     (re.compile(r"(?<=[\w)]) ?([²³])"), lambda m: f" {POWERS[m[1]]}", "²³"),
-    (re.compile(r"(?<=[0-9])x(?=[0-9])"), " by ", "x"),
-    (re.compile(r"(?<=[0-9])x\b(?!\s*(?:[-+−=*^)<>²³]|/(?!day|week|month|year|hour)))"),
+    (re.compile(r"x(?<=[0-9]x)(?=[0-9])"), " by ", "x"),
+    (re.compile(r"x(?<=[0-9]x)\b(?!\s*(?:[-+−=*^)<>²³]|/(?!day|week|month|year|hour)))"),
      lambda m: None if "=" in m.string else " times", "x"),
     (re.compile(r"(?<=[0-9])!(?=\s*[=+*×÷/)])"), " factorial", "!"),
-    (re.compile(r"(?<![\w.])([0-9]*[a-z]) [-–−] (?=[0-9]*[a-z]?\b(?!-))"), r"\1 minus ", "-–−"),
-    (re.compile(r"(?<=[0-9]) ?÷ ?(?=[0-9])|(?<=[0-9]) / (?=[0-9])"), " divided by ", "÷/"),
-    (re.compile(r"(?<=[0-9]) [-–−] (?=minus |\()"), " minus ", "-–−"),
-    (re.compile(r"(?i)(?:(?<=call )|(?<=dial ))(?:911|999|112)\b"), lambda m: digits(m[0])),
-    (re.compile(r"(?i)#(?=[0-9])|\bn[or]\. ?(?=[0-9])|№ ?"), "number "),
+    (re.compile(r"(?<![\w.])([0-9]*[a-z]) [-–−] (?=[0-9]*[a-z]?\b(?!-))"), r"\1 minus ", re.compile(" [-–−] ")),
+    (re.compile(r"(?<=[0-9]) ?÷ ?(?=[0-9])|(?<=[0-9]) / (?=[0-9])"), " divided by ", re.compile("÷|/ ")),
+    (re.compile(r"(?<=[0-9]) [-–−] (?=minus |\()"), " minus ", re.compile(r"[-–−] (?:minus |\()")),
+    (re.compile(r"(?i)(?:911|999|112)\b(?:(?<=call ...)|(?<=dial ...))"), lambda m: digits(m[0])),
+    (re.compile(r"#(?=[0-9])|№ ?"), "number ", "#№"),
+    (re.compile(r"(?i)\bn[or]\. ?(?=[0-9])"), "number ", re.compile(r"\. ?[0-9]")),
     (re.compile(r"(?<!\w)~ ?(?=[0-9])"), "about ", "~"),
     (re.compile(r"(?<=\w)~(?=[0-9])"), " tilde ", "~"),
     (re.compile(r"(?<=[0-9])\+(?![0-9])"), " plus", "+"),
-    (re.compile(r"(?<=[A-Za-z])\.(?=[0-9])"), " ", "."),
-    (re.compile(r"(?<![0-9])\.([0-9]++)"), lambda m: f"point {digits(m[1])}", "."),
-    (re.compile(r"(?<=[A-Za-z)])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])"), " "),
-    (re.compile(_N), _bare),
-]  # fmt: skip
+    (re.compile(r"\.(?<=[A-Za-z].)(?=[0-9])"), " ", "."),
+    (re.compile(r"\.(?<![0-9].)([0-9]++)"), lambda m: f"point {digits(m[1])}", "."),
+    (re.compile(r"(?<=[A-Za-z)])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])"), " ",
+     re.compile("[0-9](?:(?<=[A-Za-z)].)|[A-Za-z])")),
+    (re.compile(N), _bare),
+)  # fmt: skip

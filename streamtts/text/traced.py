@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 
+_STOP = itemgetter(1)
 Span = tuple[int, int]  # start and stop in the user's text, characters
 Replacement = str | Callable[[re.Match[str]], str | None]
-Rule = tuple[re.Pattern[str], Replacement] | tuple[re.Pattern[str], Replacement, str]  # see Traced.rewrite
+Needs = str | re.Pattern[str] | None
+Rule = tuple[re.Pattern[str], Replacement, Needs]  # see Traced.rewrite
+
+
+def rules(*listed: tuple[re.Pattern[str], Replacement] | tuple[re.Pattern[str], Replacement, Needs]) -> list[Rule]:
+    """Rules, of which the third part may be left out."""
+    return [(rule[0], rule[1], rule[2] if len(rule) == 3 else None) for rule in listed]
 
 
 class Traced:
@@ -22,7 +30,7 @@ class Traced:
 
     def __init__(self, text: str, spans: list[Span] | None = None) -> None:
         self.text = text
-        self.spans = [(i, i + 1) for i in range(len(text))] if spans is None else spans
+        self.spans = list(zip(range(len(text)), range(1, len(text) + 1), strict=True)) if spans is None else spans
 
     def __getitem__(self, part: slice) -> Traced:
         return Traced(self.text[part], self.spans[part])
@@ -31,32 +39,38 @@ class Traced:
         """The text after each rule in turn, as by :meth:`sub`.
 
         Args:
-            rules: Pattern and replacement; a third string holds characters of which a text must have one for the rule
-                to apply. It saves the search.
+            rules: Pattern and replacement. A third part is what a text must have for the rule to apply: one of some
+                characters, or a pattern that is found sooner than the rule's own. Most searches end there.
             apart: See :meth:`sub`.
         """
-        text, held = self, set(self.text)
-        for pattern, new, *needs in rules:
-            if (needs and held.isdisjoint(needs[0])) or not pattern.search(text.text):
-                continue
-            rewritten = text.sub(pattern, new, apart)
-            if rewritten is not text:
-                text, held = rewritten, set(rewritten.text)
-        return text
+        traced, text = self, self.text
+        for pattern, new, needs in rules:
+            if isinstance(needs, str):
+                may_apply = any(map(text.__contains__, needs))
+            else:
+                may_apply = needs is None or needs.search(text) is not None
+            if may_apply and (found := pattern.search(text)):
+                traced = traced.sub(pattern, new, apart, found.start())
+                text = traced.text
+        return traced
 
-    def sub(self, pattern: re.Pattern[str], new: Replacement, apart: bool = False) -> Traced:
+    def sub(self, pattern: re.Pattern[str], new: Replacement, apart: bool = False, search_from: int = 0) -> Traced:
         """As ``pattern.sub``; a function may return ``None`` to leave a match as it is.
 
         Args:
             pattern: What to replace.
             new: What stands there instead.
             apart: A word that replaces digits or signs is not joined to the letters around them: ``q8h``.
+            search_from: Where the search begins.
         """
         texts: list[str] = []
         spans: list[Span] = []
         at = 0
-        for match in pattern.finditer(self.text):
-            written = match.expand(new) if isinstance(new, str) else new(match)
+        for match in pattern.finditer(self.text, search_from):
+            if callable(new):
+                written = new(match)
+            else:
+                written = match.expand(new) if "\\" in new else new
             if written is None or written == match[0]:
                 continue
             start, stop = match.span()
@@ -70,7 +84,8 @@ class Traced:
             at = stop
         if not texts:
             return self
-        return Traced("".join([*texts, self.text[at:]]), spans + self.spans[at:])
+        spans += self.spans[at:]
+        return Traced("".join([*texts, self.text[at:]]), spans)
 
     def insert(self, place: int, written: str) -> Traced:
         """The text with a string inserted before one of its characters."""
@@ -81,6 +96,6 @@ class Traced:
     def _span(self, start: int, stop: int) -> Span:
         """The user's text behind ``text[start:stop]``; of nothing, the place between its neighbours."""
         if start < stop:
-            return self.spans[start][0], max(stop for _, stop in self.spans[start:stop])
+            return self.spans[start][0], max(map(_STOP, self.spans[start:stop]))
         place = self.spans[start - 1][1] if start else 0
         return place, place

@@ -49,7 +49,9 @@ UNITS = {  # written: one, many
     "nm": ("nanometer", "nanometers"), "mcg": ("microgram", "micrograms"), "μg": ("microgram", "micrograms"),
 }  # fmt: skip
 _ALIKE = [frozenset(words.split()) for words in ("g kg oz lb lbs", "mm cm m km in ft mi", "km/h mph", "ml l oz")]
-UNIT = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))  # a pattern
+_FIRST = "".join(sorted({letter for unit in UNITS for letter in (unit[0].lower(), unit[0].upper())}))
+# A pattern. What cannot begin a unit is asked first: that is most of what follows numbers.
+UNIT = rf"(?=[{_FIRST}])(?:{'|'.join(sorted(map(re.escape, UNITS), key=len, reverse=True))})"
 
 
 def unit_names(unit: str) -> tuple[str, str] | None:

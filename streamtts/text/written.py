@@ -10,7 +10,7 @@ from re import Match
 
 from .number_words import digits, ordinal, spell
 from .numbers import MONTHS, one_by_one
-from .traced import Rule
+from .traced import rules
 
 
 def words_of(listed: str) -> frozenset[str]:
@@ -193,16 +193,22 @@ _RULERS = (
     "Nicholas|Frederick|Napoleon|Leo|Gregory|Clement|Francis|Ivan|Robert|Albert|Leopold|Ramses"
 )
 _TITLE = "|".join(TITLES)
+_DOMAIN = r"\.(?:com|org|net|io|dev|edu|gov|co\.uk|ai|app|info)\b"
+_DAY = "|".join(DAYS)
+_A_DAY, _A_MONTH = re.compile(_DAY), re.compile("|".join(_MONTHS))
+_SALT = "HCl|NaCl|KCl|NaOH|CaCl|MgCl|NaHCO|HNO"
+_A_ROMAN = re.compile(r"[IVX](?<= .)(?:[IVX]+|(?<=[VX]))\b")
 _ANY = "|".join(sorted(map(re.escape, ANYWHERE), key=len, reverse=True))
 
-ADDRESSES: list[Rule] = [  # before numbers
+ADDRESSES = rules(  # before numbers
     (re.compile(r"(?i)\b(?:https?://|ftp://|www\.)[^\s<>\"“”()\[\]]+"), _address),
     (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address, "@"),
-    (re.compile(r"(?i)(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|dev|edu|gov|co\.uk|ai|app|info)\b(?:/[^\s<>\"()\[\]]*)?"),
-     _address, "."),
-    (re.compile(r"(?<![\w.-])([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\.([a-z][a-z0-9]{0,4})\b(?!\.\w|@)"), _file, "."),
-    (re.compile(r"(?<![\w.])\.(?=[A-Za-z]{2,}\b)"), "dot ", "."),
-]  # fmt: skip
+    (re.compile(rf"(?i)(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)*{_DOMAIN}(?:/[^\s<>\"()\[\]]*)?"), _address,
+     re.compile(f"(?i){_DOMAIN}")),
+    (re.compile(r"(?<![\w.-])([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\.([a-z][a-z0-9]{0,4})\b(?!\.\w|@)"), _file,
+     re.compile(r"\.[a-z]")),
+    (re.compile(r"\.(?<![\w.].)(?=[A-Za-z]{2,}\b)"), "dot "),
+)  # fmt: skip
 _COMPARED = {
     "<": "less than ",
     ">": "more than ",
@@ -212,65 +218,74 @@ _COMPARED = {
     "≥": "at least ",
 }  # where nothing is compared: >90 % accuracy
 
-ABBREVIATIONS: list[Rule] = [  # before numbers
+# Some begin with letters and look back from behind them, to be found sooner: see `number_forms`.
+ABBREVIATIONS = rules(  # before numbers
     (re.compile(r"\bWW(II?)\b"), lambda m: f"World War {len(m[1])}", "W"),
-    (re.compile(r"(?<=[0-9] )([NSEW])\. ?(?=[0-9]+(?:st|nd|rd|th)\b|[A-Z][a-z]+ (?:St|Ave|Rd|Blvd|Dr|Ln)\b)"),
-     lambda m: _DIRECTIONS[m[1]] + " ", "."),
-    (re.compile(r"\b([NSEW]) (?=[0-9]+(?:st|nd|rd|th)\b)"), lambda m: _DIRECTIONS[m[1]] + " ", "NSEW"),
+    (re.compile(r"([NSEW])(?<=[0-9] .)\. ?(?=[0-9]+(?:st|nd|rd|th)\b|[A-Z][a-z]+ (?:St|Ave|Rd|Blvd|Dr|Ln)\b)"),
+     lambda m: _DIRECTIONS[m[1]] + " "),
+    (re.compile(r"([NSEW])(?<!\w.) (?=[0-9]+(?:st|nd|rd|th)\b)"), lambda m: _DIRECTIONS[m[1]] + " ", "NSEW"),
     (re.compile(r"\b((?:I|US|SR|Hwy|Highway|Route|Rte)[- ]?[0-9]+) ([NSEW])\b"),
-     lambda m: f"{m[1]} {_DIRECTIONS[m[2]]}", "NSEW"),
-    (re.compile(r"(?<=, )([A-Z]{2}) ([0-9]{5})(?:-([0-9]{4}))?(?![\w-])"),
+     lambda m: f"{m[1]} {_DIRECTIONS[m[2]]}", re.compile(r"[0-9] [NSEW]\b")),
+    (re.compile(r"([A-Z](?<=, .)[A-Z]) ([0-9]{5})(?:-([0-9]{4}))?(?![\w-])"),
      lambda m: f"{letters(m[1])} {digits(m[2])}{', ' if m[3] else ''}{digits(m[3] or '')}", ","),
-    (re.compile(r"(?<=[a-z] )Ave\b(?!\.)"), "Avenue", "A"),
-    (re.compile(r"\bM[-–]F\b"), "Monday to Friday", "M"),
-    (re.compile(rf"\b({'|'.join(DAYS)})(?=/(?:{'|'.join(DAYS)})\b)|(?<=/)({'|'.join(DAYS)})\b|\b(Tues|Thurs)\b\.?"),
-     lambda m: DAYS[m[1] or m[2] or m[3]], "TMWFS"),
-    (re.compile(r"\b(?!The|A|My|Our|Your|Dear|Hi|Hello|Thanks)([A-Z][a-z]+) Dr\.(?=\s*$|[,;])"), r"\1 Drive", "."),
+    (re.compile(r"Ave(?<=[a-z] Ave)\b(?!\.)"), "Avenue"),
+    (re.compile(r"M(?<!\w.)[-–]F\b"), "Monday to Friday"),
+    (re.compile(rf"\b({_DAY})(?=/(?:{_DAY})\b)|(?<=/)({_DAY})\b|\b(Tues|Thurs)\b\.?"),
+     lambda m: DAYS[m[1] or m[2] or m[3]], _A_DAY),
+    (re.compile(r"\b(?!The|A|My|Our|Your|Dear|Hi|Hello|Thanks)([A-Z][a-z]+) Dr\.(?=\s*$|[,;])"), r"\1 Drive",
+     re.compile(r"Dr\.")),
     (re.compile(r"^\s*<3+(?=\s*$)"), "", "<"),
-    (re.compile(r"(?<!\S)(?:[:;=][-^']?[)(DPpOo|/\\*]+|[xX]D|(?<=[A-Za-z!?.):]{2} )<3+)(?!\S)"), "", ":;=xX<"),
+    (re.compile(r"(?<!\S)(?:[:;=][-^']?[)(DPpOo|/\\*]+|[xX]D|(?<=[A-Za-z!?.):]{2} )<3+)(?!\S)"), "",
+     re.compile(r"[:;=xX<][-^')(DPpOo|/\\*3]")),
     (re.compile(r"(?<![\w)\]])(?<![\w)\]] )(<=|>=|[<>≤≥]) ?(?=[$€£]?[0-9])"), lambda m: _COMPARED[m[1]], "<>≤≥"),
     (re.compile(r"(?i)\btel: ?(?=[+(0-9])"), "telephone ", ":"),
-    (re.compile(r"\bAD(?= [0-9])|(?<=[0-9] )AD\b"), "ay D", "A"),
-    (re.compile(rf"\b({_TITLE})\.(?=\s+[A-Z&]|\s*$)"), lambda m: TITLES[m[1]], "."),
-    (re.compile(r"(?:^|(?<=\s))(?:([\w’'-]+)(\s+))?(St|Mt|Ft)\.(?=\s+[A-Z])"), _place, "."),
-    (re.compile(r"(?<=[a-z] )St\b\.?(?=\s*$|\s+[a-z&]|,)"), "Street", "S"),
-    (re.compile(rf"(?i)(?<![\w.])(?:{_ANY})(?!\w)"), lambda m: None if m[0] == "EST." else ANYWHERE[m[0].lower()]),
+    (re.compile(r"AD(?:(?<!\w..)(?= [0-9])|(?<=[0-9] ..)\b)"), "ay D"),
+    (re.compile(rf"\b({_TITLE})\.(?=\s+[A-Z&]|\s*$)"), lambda m: TITLES[m[1]], re.compile(rf"(?:{_TITLE})\.")),
+    (re.compile(r"(?:^|(?<=\s))(?:([\w’'-]+)(\s+))?(St|Mt|Ft)\.(?=\s+[A-Z])"), _place, re.compile(r"[SMF]t\.\s")),
+    (re.compile(r"St(?<=[a-z] ..)\b\.?(?=\s*$|\s+[a-z&]|,)"), "Street"),
+    (re.compile(rf"(?i)(?<![\w.])(?=[a-z]{{1,6}}[./;-]|yoy)(?:{_ANY})(?!\w)"),
+     lambda m: None if m[0] == "EST." else ANYWHERE[m[0].lower()]),
     (re.compile(rf"(?i)(?<![\w.])({'|'.join(BEFORE_NUMBERS)})\. ?(?=#?\(?[0-9]|(?-i:[IVX]{{2,}})\b)"),
-     lambda m: BEFORE_NUMBERS[m[1].lower()] + " ", "."),
-    (re.compile(r"\b(Apt|Ste|Rm|Ext|Bldg|Hwy|Rte)\.? ?(?=#?[0-9])"), lambda m: BEFORE_NUMBERS[m[1].lower()] + " "),
+     lambda m: BEFORE_NUMBERS[m[1].lower()] + " ", re.compile(r"\. ?(?:[#(0-9]|[IVX]{2})")),
+    (re.compile(r"\b(Apt|Ste|Rm|Ext|Bldg|Hwy|Rte)\.? ?(?=#?[0-9])"), lambda m: BEFORE_NUMBERS[m[1].lower()] + " ",
+     re.compile("Apt|Ste|Rm|Ext|Bldg|Hwy|Rte")),
     (re.compile(rf"\b({'|'.join(_MONTHS)})(?:\. ?|(?<!May) )(?=[0-9]{{1,2}}(?:st|nd|rd|th)?\b)"),
-     lambda m: _MONTHS[m[1]] + " ", "JFMASOND"),
-    (re.compile(rf"\b({'|'.join(DAYS)})\.? ?[-–] ?({'|'.join(DAYS)})\b(?:\.(?=\s|,))?"),
-     lambda m: f"{DAYS[m[1]]} to {DAYS[m[2]]}", "-–"),
-    (re.compile(rf"\b({'|'.join(_MONTHS)})\.?,? (?=[0-9]{{4}}\b)"), lambda m: _MONTHS[m[1]] + " ", "JFMASOND"),
-    (re.compile(rf"\b({'|'.join(DAYS)})(?:\.,? (?=[A-Z0-9])|,? (?=[0-9]{{1,2}}(?:/[0-9]| [A-Z])))"),
-     lambda m: DAYS[m[1]] + ", ", "MTWFS"),
-    (re.compile(r"\b([A-Z])(?:\.([A-Z]))+\b\.?"), lambda m: letters(m[0].replace(".", "")), "."),
-    (re.compile(r"\b([A-Z])\.(?=\s+[A-Z])"), r"\1", "."),
-    (re.compile(r"\bv\. (?=[A-Z])"), "versus ", "."),
-    (re.compile(r"(?<=[0-9](?:st|nd|rd|th) )(?:([Ff]l)|c)\b\.?"), lambda m: "floor" if m[1] else "century"),
-    (re.compile(r"(?<=[0-9½⅓⅔¼¾] )c\. (?=[a-z])"), "cups ", "."),
+     lambda m: _MONTHS[m[1]] + " ", _A_MONTH),
+    (re.compile(rf"\b({_DAY})\.? ?[-–] ?({_DAY})\b(?:\.(?=\s|,))?"),
+     lambda m: f"{DAYS[m[1]]} to {DAYS[m[2]]}", _A_DAY),
+    (re.compile(rf"\b({'|'.join(_MONTHS)})\.?,? (?=[0-9]{{4}}\b)"), lambda m: _MONTHS[m[1]] + " ", _A_MONTH),
+    (re.compile(rf"\b({_DAY})(?:\.,? (?=[A-Z0-9])|,? (?=[0-9]{{1,2}}(?:/[0-9]| [A-Z])))"),
+     lambda m: DAYS[m[1]] + ", ", _A_DAY),
+    (re.compile(r"([A-Z])(?<!\w.)(?:\.([A-Z]))+\b\.?"), lambda m: letters(m[0].replace(".", "")), "."),
+    (re.compile(r"([A-Z])(?<!\w.)\.(?=\s+[A-Z])"), r"\1", "."),
+    (re.compile(r"v\. (?<!\w...)(?=[A-Z])"), "versus "),
+    (re.compile(r"(?<=[0-9](?:st|nd|rd|th) )(?:([Ff]l)|c)\b\.?"), lambda m: "floor" if m[1] else "century",
+     re.compile("[0-9](?:st|nd|rd|th) [Ffc]")),
+    (re.compile(r"c\. (?<=[0-9½⅓⅔¼¾] ...)(?=[a-z])"), "cups "),
     (re.compile(r"§§|¶¶"), lambda m: "sections" if m[0][0] == "§" else "paragraphs", "§¶"),
-    (re.compile(r"\bpH\b"), "P H", "H"),
-    (re.compile(r"\b(?:HCl|NaCl|KCl|NaOH|CaCl|MgCl|NaHCO|HNO)(?![a-z])"), lambda m: letters(m[0])),
+    (re.compile(r"pH(?<!\w..)\b"), "P H"),
+    (re.compile(rf"\b(?:{_SALT})(?![a-z])"), lambda m: letters(m[0]), re.compile(_SALT)),
     (re.compile(r"(?<=[A-Za-z0-9])\|(?=[A-Za-z0-9]+\))"), " given ", "|"),
     (re.compile(r"(?i)(?<=\bpress )[*#]|(?<=\bdial )[*#]|(?<=[*#] or )[*#](?!\w)"),
      lambda m: "star " if m[0] == "*" else "pound ", "*#"),
-    (re.compile(r"\b([A-F])-(?=\s+(?:grade|average|student|rating|rated)\b|[,;.!?)]|\s*$)"), r"\1 minus", "-"),
-    (re.compile(r"\b([A-Z])\+\+"), r"\1 plus plus", "+"),
+    (re.compile(r"([A-F])(?<!\w.)-(?=\s+(?:grade|average|student|rating|rated)\b|[,;.!?)]|\s*$)"), r"\1 minus", "-"),
+    (re.compile(r"([A-Z])(?<!\w.)\+\+"), r"\1 plus plus", "+"),
     (re.compile(r"\b([A-G])#"), r"\1 sharp", "#"),
     (re.compile(r"\b([A-Z])&([A-Z])\b"), lambda m: f"{letters(m[1])} and {letters(m[2])}", "&"),
-    (re.compile(rf"\b((?:{_RULERS}) )([IVX]{{2,}}|[VX])\b"), _ruler),
-    (re.compile(r"\b((?:[A-Z][a-z]+|article|section|chapter|volume|figure|part) )([IVX]{2,})\b"), _roman, "IVX"),
+    (re.compile(rf"\b((?:{_RULERS}) )([IVX]{{2,}}|[VX])\b"), _ruler, _A_ROMAN),
+    (re.compile(r"\b((?:[A-Z][a-z]+|article|section|chapter|volume|figure|part) )([IVX]{2,})\b"), _roman, _A_ROMAN),
     (re.compile(r"#(?=[0-9]*[A-F])([0-9A-F]{6})\b"), lambda m: "hash " + one_by_one(m[1]), "#"),
     (re.compile(r"#(?=([A-Z]{1,3}-?[0-9])|[A-Za-z])"), lambda m: "number " if m[1] else "hashtag ", "#"),
-]  # fmt: skip
+)  # fmt: skip
+
+
+_IS = re.compile(r"\b(?:is|are|was|be)$")
 
 
 def _operator(m: Match[str]) -> str:
     """A sign between two things: p is < 5, p < 5."""
     said = OPERATORS[m[1]]
-    return said.removeprefix(" is") if re.search(r"\b(?:is|are|was|be)$", m.string[: m.start()]) else said
+    return said.removeprefix(" is") if _IS.search(m.string, max(m.start() - 4, 0), m.start()) else said
 
 
 def _greek(m: Match[str]) -> str:
@@ -280,20 +295,20 @@ def _greek(m: Match[str]) -> str:
     return " " * before + name + " " * after
 
 
-SIGNS: list[Rule] = [  # after numbers
+SIGNS = rules(  # after numbers
     (re.compile(r"(?<=[\w)]) ?\^ ?\{?(?=[\w(-])"), " to the power of ", "^"),
-    (re.compile("(?<![Ͱ-Ͽἀ-῿])[Α-Ωα-ω](?![Ͱ-Ͽἀ-῿])"), _greek),
-    (re.compile(rf"(?<=[a-z])/({'|'.join(EVERY)})\b(?:\.(?=\s+[a-z]))?"), lambda m: f" per {EVERY[m[1]]}", "/"),
+    (re.compile("[Α-Ωα-ω](?<![Ͱ-Ͽἀ-῿].)(?![Ͱ-Ͽἀ-῿])"), _greek),
+    (re.compile(rf"/(?<=[a-z].)({'|'.join(EVERY)})\b(?:\.(?=\s+[a-z]))?"), lambda m: f" per {EVERY[m[1]]}", "/"),
     (re.compile(r"\((i{2,3}|i[vx]|vi{1,3})\)"), lambda m: f"({spell(roman(m[1].upper()))})", "("),
     (re.compile(rf" ?({'|'.join(map(re.escape, sorted(OPERATORS, key=len, reverse=True)))})(?![<>]) ?"),
      _operator, "=<>+×÷≤≥−≠≈±&"),
     (re.compile(r"[\"“”„«»‟]"), "", "\"“”„«»‟"),
-    (re.compile(r"(?<!\w)['‘’](?!(?:em|til|tis|twas|cause|bout|n)\b)|['‘’](?!\w)"), "", "'‘’"),
+    (re.compile(r"['‘’](?:(?<!\w.)(?!(?:em|til|tis|twas|cause|bout|n)\b)|(?!\w))"), "", "'‘’"),
     (re.compile(r"(?<=\w)→(?=\w)"), " to ", "→"),
     (re.compile(r"[→⇒►]|(?<=\s)\|(?=\s)"), ",", "→⇒►|"),
     (re.compile(r"[|\\*_^~`{}<>#/]"), " ", "|\\*_^~`{}<>#/"),
     (re.compile(r"[^\w\s.,!?;:'‘’()\[\]…—–\-\ue000-\uf8ff]"), _sign),
-    (re.compile(r"(?<!\s)\s++(?=[,.;:!?)]++(?:\s|$))|(?<!\s)\s++$"), lambda m: "" if m.end() < len(m.string) else None),
+    (re.compile(r"\s(?<!\s.)\s*+(?=[,.;:!?)]++(?:\s|$))"), ""),
     (re.compile(r"(?<=\()\s+"), "", "("),
     (re.compile(r"(?<=[,;:])[,;]+|^\s*[,;:.]+\s*(?=\w)"), ""),
-]  # fmt: skip
+)  # fmt: skip

@@ -275,8 +275,8 @@ def test_every_rule_is_needed_by_an_example(model, monkeypatch):
     used = set()
     rewrite = Traced.sub
 
-    def noting(self, pattern, new, apart=False):
-        changed = rewrite(self, pattern, new, apart)
+    def noting(self, pattern, new, *how):
+        changed = rewrite(self, pattern, new, *how)
         if changed is not self:
             used.add(pattern.pattern)
         return changed

@@ -85,7 +85,7 @@ def main() -> int:
     began, faults, under_all = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = write_checkpoint(Path(folder) / options.random, options.random) if options.random else None
-        model = streamtts.load(checkpoint, "cpu")
+        model = streamtts.load(checkpoint, "cpu", precision="fp32")  # the reference
         first, last = (round(s * 1000) for s in options.seconds)
         lengths = list(range(first, last + 1, options.step_ms))
         if options.sample:
