@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 # One thread: mini computes so little per call that threads of one call mostly wait for each other.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+# Another process's server must not be taken for ours, neither by a kernel nor by a command.
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    os.environ["STREAMTTS_PORT"] = str(free.getsockname()[1])
 
 import hypothesis
 import numpy as np

@@ -54,6 +54,17 @@ def test_say_writes_a_wav_and_shows_what_it_cost(server, tmp_path, capsys):
     assert "frame 1" in shown.err
 
 
+def test_the_default_port_can_be_set(model, tmp_path, capsys):
+    with serve(model) as handle:
+        assert handle.port == int(os.environ["STREAMTTS_PORT"])
+        assert main(["say", "Hello world.", "--out", str(tmp_path / "speech.wav")]) == 0
+        assert "at the server" in capsys.readouterr().out
+    wrong = subprocess.run(
+        [*COMMAND, "serve"], env={**os.environ, "STREAMTTS_PORT": "http"}, capture_output=True, text=True, timeout=60
+    )
+    assert wrong.returncode == 1 and "STREAMTTS_PORT is 'http'; it must be a port" in wrong.stderr
+
+
 def test_say_prints_words_and_writes_captions(server, tmp_path, capsys):
     text = "Hello there. It costs $3.50, [pause 1s] and that's all."
     for ending in ("vtt", "srt"):

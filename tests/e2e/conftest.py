@@ -141,7 +141,7 @@ def opened(browser: Browser, name: str) -> Iterator[Page]:
     context.add_init_script(TAP)
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("pageerror", lambda error: faults.append(error.stack or str(error)))
     try:
         yield page
     except BaseException:

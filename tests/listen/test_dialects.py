@@ -18,6 +18,7 @@ from streamtts.listen.dialects import _dialect
 from streamtts.listen.judge import Outcome
 from streamtts.listen.report import checks_of, table
 from streamtts.server import ServerHandle
+from streamtts.wire.addresses import DEFAULT_PORT
 
 TEXT = "The ferry leaves at half past six."
 TIMELESS = ("answer", "joins", "holes", "ends", "headers", "pace")
@@ -165,7 +166,7 @@ def test_a_wyoming_server_is_understood(streams: bool) -> None:
     [
         ("127.0.0.1:8000", "http://127.0.0.1:8000", "openai"),
         ("https://api.example.org/v1", "https://api.example.org/v1", "openai"),
-        ("localhost:8765", "ws://localhost:8765", "streamtts"),
+        (f"localhost:{DEFAULT_PORT}", f"ws://localhost:{DEFAULT_PORT}", "streamtts"),
         ("ws://localhost:8765/", "ws://localhost:8765/", "streamtts"),
         ("wss://example.org/ws/v1/tts", "wss://example.org/ws/v1/tts", "streamtts"),
         ("wss://example.org/speak", "wss://example.org/speak", "socket"),
