@@ -41,8 +41,16 @@ def _row(m: Match[str]) -> str:
     return ", ".join(cell for part in m[0].strip().strip("|").split("|") if (cell := part.strip()))
 
 
+def _bars(m: Match[str]) -> str:
+    """|x - 3|, and with two bars a norm."""
+    what = "norm" if m[2] == "||" else "absolute value"
+    return f"{m[1] or 'the '}{what} of {re.sub(' *[-−] *', ' minus ', m[3]).strip()}"
+
+
 LATEX_RULES = rules(
     (re.compile(r"\$(?=[^\s\d$])([^$\n]{0,200}?[\\^_=][^$\n]{0,200}?)\$(?!\w)"), r"\1", "$"),
+    (re.compile(r"\$(\|[^|$\n]{1,40}\|[^|$\n]{0,40})\$(?!\w)"), r"\1", "$"),
+    (re.compile(r"\\left\|\s*([^|\n]{1,80}?)\s*\\right\|"), r"|\1|", "\\"),
     (re.compile(r"\\frac\{([^{}]{1,80})\}\{([^{}]{1,80})\}"), r"\1 over \2", "\\"),
     (re.compile(r"\\sqrt\{([^{}]{1,80})\}"), r"square root of \1", "\\"),
     (re.compile(r"\\(?:text|mathrm|mathbf|mathbb)\{([^{}]{1,80})\}"), r"\1", "\\"),
@@ -71,6 +79,8 @@ RULES = rules(
     (re.compile(r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*\|[ \t:|-]*\n?"), ""),
     (re.compile(r"(?m)^[ \t]*-[ \t]*-[ \t]*-[ \t-]*$"), ""),
     (re.compile(r"(?m)^[ \t]*(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,})$"), ""),
+    (re.compile(r"(?i)(\bthe )?(?<![\w|.])(\|\|?)(?![^|\n]*[a-z]{2})(-?[\w.()]{1,9}(?: ?[-+−*/^] ?[\w.()]{1,9}){0,4})\2"
+                r"(?![^\W²³]|\|)"), _bars, "|"),
     (re.compile(r"(?m)^[ \t]*\|.*\|[ \t]*$"), _row),
     (re.compile(r"(?m)^[ \t]*#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$"), r"\1"),
     (re.compile(r"(?m)^(?:[ \t]*>(?![0-9=]))+[ \t]?"), ""),

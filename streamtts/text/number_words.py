@@ -47,6 +47,17 @@ def ordinal(n: int) -> str:
     return " ".join([*before, ORDINALS.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")])
 
 
+def fraction(above: str, below: str) -> str:
+    """``3``, ``4`` -> ``three quarters``; what is seldom divided so with "over"."""
+    a, b = int(above), int(below)
+    if (a, b) in ((24, 7), (9, 11), (50, 50), (20, 20)):
+        return f"{spell(a)} {spell(b)}"
+    if b == 0 or b > 100 or (a > 1 and b > 20 and b not in (32, 64, 100)):
+        return f"{number(above)} over {number(below)}"
+    name = {1: "over one", 2: "half" if a == 1 else "halves", 4: "quarter" if a == 1 else "quarters"}.get(b)
+    return f"{number(above)} {name or ordinal(b) + ('' if a == 1 else 's')}"
+
+
 def year(n: int) -> str:
     """A year as it is said: ``1984`` -> ``nineteen eighty four``, ``2005`` -> ``two thousand five``."""
     century, rest = divmod(n, 100)

@@ -7,6 +7,7 @@ import unicodedata
 from re import Match
 
 from . import money
+from .dates import MONTHS, date, day, days, half_day, time_of_day
 from .number_forms import (
     AMOUNT,
     CURRENCY,
@@ -25,52 +26,15 @@ from .number_forms import (
     N,
     up_to,
 )
-from .number_words import digits, number, ordinal, plural, spell, year
+from .number_words import digits, fraction, number, ordinal, plural, spell, year
 from .traced import rules
 from .units import UNIT, same_measure, unit_names
 
-MONTHS = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-]  # fmt: skip
 FRACTIONS = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
     "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
 }  # fmt: skip
 POWERS = {"²": "squared", "³": "cubed"}
-
-
-def _date(y: str, month: str, day: str) -> str | None:
-    m, d = int(month), int(day)
-    if m > 12:
-        m, d = d, m  # 29/11/2026
-    if not (1 <= m <= 12 and 1 <= d <= 31):
-        return None
-    full = int(y) if len(y) == 4 else (1900 if int(y) > 68 else 2000) + int(y)
-    return f"{MONTHS[m - 1]} {ordinal(d)}, {year(full)}"
-
-
-def _clock(hour: str, minute: str | None) -> str:
-    if minute is None:
-        return spell(int(hour))
-    if int(hour) == int(minute) == 0:
-        return "midnight"
-    if minute == "00":
-        return spell(int(hour)) + (" hundred" if int(hour) > 12 else " o'clock")
-    return f"{spell(int(hour))} {'oh ' if minute[0] == '0' else ''}{spell(int(minute))}"
-
-
-def _half_day(m: Match[str]) -> str | None:
-    if not int(m[1]) <= 24:
-        return None
-    exact = m[2] is None or m[2] == "00"
-    return f"{_clock(m[1], None if exact else m[2])} {'ay' if m[3] in 'aA' else 'P'} M"
-
-
-def _time(m: Match[str]) -> str | None:
-    if int(m[1]) > 24 and m[3]:
-        return None
-    return _clock(m[1], m[2]) + (f" and {spell(int(m[3]))} seconds" if int(m[3] or 0) else "")
 
 
 def _ratio(m: Match[str]) -> str:
@@ -102,21 +66,11 @@ def _unit(m: Match[str]) -> str | None:
 
 def _part_of_unit(m: Match[str]) -> str | None:
     names = unit_names(m[3])
-    return f"{_fraction(m[1], m[2])} {names[int(m[1]) > int(m[2])]}" if names else None
-
-
-def _fraction(above: str, below: str) -> str:
-    a, b = int(above), int(below)
-    if (a, b) in ((24, 7), (9, 11), (50, 50), (20, 20)):
-        return f"{spell(a)} {spell(b)}"
-    if b == 0 or b > 100 or (a > 1 and b > 20 and b not in (32, 64, 100)):
-        return f"{number(above)} over {number(below)}"
-    name = {1: "over one", 2: "half" if a == 1 else "halves", 4: "quarter" if a == 1 else "quarters"}.get(b)
-    return f"{number(above)} {name or ordinal(b) + ('' if a == 1 else 's')}"
+    return f"{fraction(m[1], m[2])} {names[int(m[1]) > int(m[2])]}" if names else None
 
 
 def _mixed(m: Match[str]) -> str:
-    words = _fraction(m[2], m[3])
+    words = fraction(m[2], m[3])
     return f"{number(m[1])} and {words.replace('one ', 'a ', 1) if m[2] == '1' else words}"
 
 
@@ -145,12 +99,16 @@ def _duration(m: Match[str]) -> str:
     return " ".join(f"{number(n)} {unit}{'' if n == '1' else 's'}" for n, unit in named if n)
 
 
-def _day(m: Match[str]) -> str | None:
-    """Due Friday, 12/4; by 6/15, but not by 3/4."""
-    month, day = int(m[1] or m[4]), int(m[2] or m[5])
-    if not 1 <= day <= 31 or ((m[3] or "").lower() == "by" and month < day and day in (2, 3, 4, 5, 8, 10, 16)):
-        return None
-    return f"{m[3] + ' ' if m[3] else ''}{MONTHS[month - 1]} {ordinal(day)}"
+def _out_of(m: Match[str]) -> str | None:
+    """Rated 4/5, 3/5 stars; 404 / 500 errors."""
+    before, after = m.string[max(m.start() - 40, 0) : m.start()], m.string[m.end() : m.end() + 40]
+    rated = re.search(rf"(?i)\b(?:rated|ratings?|scored?|score of|score was):? {N}$", before)
+    if re.match(rf"[0-9]+{END}" if rated else r"[0-9]+ stars?\b", after):
+        return " out of "
+    codes = re.search(r"(?i)\b(?:HTTP|errors?|codes?|status) [0-9 /]+$", before)
+    codes = codes or re.match(r"(?i)[0-9 /]+ (?:errors?|codes?|responses?|status)\b", after)
+    of_three = re.search(r"\b[1-5][0-9]{2}$", before) and re.match(r"[1-5][0-9]{2}\b", after)
+    return " or " if codes and of_three else None
 
 
 def _screen(lines: str) -> str:
@@ -259,17 +217,20 @@ RULES = rules(
      _scientific, "eE"),
     (re.compile(r"(?<=[\w)])\^([23])\b"), lambda m: "²" if m[0] == "^2" else "³", "^"),
     (re.compile(rf"({DIGIT}[0-9]{{3}})-([01]?[0-9])-([0-3]?[0-9])(?![\w/-]|[.:][0-9])"),
-     lambda m: _date(m[1], m[2], m[3]), "-"),
+     lambda m: date(m[1], m[2], m[3]), "-"),
     (re.compile(rf"({DIGIT}[0-9]?)/([0-9]{{1,2}})/([0-9]{{4}}|[0-9]{{2}}){END}"),
-     lambda m: _date(m[3], m[1], m[2]), _SLASH),
-    (re.compile(rf"({up_to(3)})-([0-3]?[0-9])-([0-9]{{4}}){END}"), lambda m: _date(m[3], m[1], m[2]), "-"),
+     lambda m: date(m[3], m[1], m[2]), _SLASH),
+    (re.compile(rf"({up_to(3)})-([0-3]?[0-9])-([0-9]{{4}}){END}"), lambda m: date(m[3], m[1], m[2]), "-"),
+    (re.compile(r"(?<=[0-9]) ?/ ?(?=[0-9])"), _out_of, re.compile("[0-9] ?/ ?[0-9]")),
+    (re.compile(rf"({DIGIT}[0-9]?)/([0-9]{{1,2}})( ?[-–—] ?| (?:to|through|thru|until) )"
+                rf"([0-9]{{1,2}})/([0-9]{{1,2}}){END}"), days, _SLASH),
     (re.compile(rf"(?i)(?<=day, )(1[0-2]|0?[1-9])/([0-3]?[0-9]){END}|\b(on|until|till|before|after|since|due|by) "
                 rf"(?!9/11)(1[0-2]|0?[1-9])/([0-3]?[0-9])(?! (?:of|cup|tsp|tbsp|inch|mile|pound|hour)){END}"),
-     _day, _SLASH),
+     day, _SLASH),
     (re.compile(rf"{DIGIT}[0-9]{{0,2}}(?:(?:[\u00a0\u2009\u202f][0-9]{{3}}){{1,4}}+(?![0-9])"
                 rf"|(?= [0-9 ]*000)(?: [0-9]{{3}}){{2,4}}+(?! ?[0-9])|(?:\.[0-9]{{3}}){{2,4}}+{END})"),
      lambda m: number(re.sub("[^0-9]", "", m[0]))),
-    (re.compile(rf"({up_to(3)})\.([01]?[0-9])\.([0-9]{{4}}){END}"), lambda m: _date(m[3], m[2], m[1]), _DOTS),
+    (re.compile(rf"({up_to(3)})\.([01]?[0-9])\.([0-9]{{4}}){END}"), lambda m: date(m[3], m[2], m[1]), _DOTS),
     (re.compile(rf"(the )?(?<![\w.,/-])([0-3]?[0-9])(?:st|nd|rd|th)? ({_MONTH}) (?=[0-9]{{4}}\b)"),
      lambda m: f"the {ordinal(int(m[2]))} of {m[3]} " if 1 <= int(m[2]) <= 31 else None, _A_MONTH),
     (re.compile(rf"\b({_MONTH}) ([0-3]?[0-9]) ?[-–—] ?([0-3]?[0-9])(?![\w:.%/-])"),
@@ -281,11 +242,11 @@ RULES = rules(
     (re.compile(r"(?i)(?:(?<=[0-9][ap]m)|(?<=[0-9] [ap]m)|(?<=[0-9][ap]\.m\.)|(?<=[0-9] [ap]\.m\.)|(?<=:[0-9]{2})"
                 r"|(?<=[0-9])(?= ?[-–—] ?[0-9:]{1,5}\s?[ap]\.?m\b)) ?[-–—] ?(?=[0-2]?[0-9](?::|\s?[ap]\.?m\b))"),
      " to ", re.compile(r"(?i)[-–—] ?[0-2]?[0-9](?::|\s?[ap]\.?m\b)")),
-    (re.compile(rf"(?i)({up_to(2)})(?::([0-5][0-9]))?\s?([ap])\.?m\b\.?"), _half_day),
+    (re.compile(rf"(?i)({up_to(2)})(?::([0-5][0-9]))?\s?([ap])\.?m\b\.?"), half_day),
     (re.compile(r"(?<=:[0-9]{2})Z\b"), " U T C", "Z"),
     (re.compile(rf"({up_to(5)}):([0-5][0-9])(\.[0-9]+){END}"),
      lambda m: f"{number(m[1])} {number(m[2] + m[3])}", ":"),
-    (re.compile(rf"({up_to(5)}):([0-5][0-9])(?::([0-5][0-9]))?{END}"), _time, ":"),
+    (re.compile(rf"({up_to(5)}):([0-5][0-9])(?::([0-5][0-9]))?{END}"), time_of_day, ":"),
     (re.compile(rf"({DIGIT}[0-9]{{0,2}}):([0-9]{{1,3}})[-–]([0-9]{{1,3}}){END}"),
      lambda m: f"{number(m[1])} {number(m[2])} to {number(m[3])}", "-–"),
     (re.compile(rf"({N_FREE}):({N}){END}"), _ratio, ":"),
@@ -356,14 +317,14 @@ RULES = rules(
     (re.compile(r"\b(480|720|1080|1440|2160|4320)([pi])\b"), lambda m: f"{_screen(m[1])} {m[2].upper()}",
      re.compile("0[pi]")),
     (re.compile(r"\b([0-9]+)['′]([0-9]{1,2})[\"″]"), _feet_or_minutes, "'′"),
-    (re.compile(rf"{FREE}([0-9]+)/([0-9]+)[\"″](?!\w)"), lambda m: f"{_fraction(m[1], m[2])} inch", "\"″"),
+    (re.compile(rf"{FREE}([0-9]+)/([0-9]+)[\"″](?!\w)"), lambda m: f"{fraction(m[1], m[2])} inch", "\"″"),
     (re.compile(rf"({N})(?:[-–]({N}))?([\"″])(?!\w)"), _inches, "\"″"),
     (re.compile(rf"({N})(?:′|'(?= (?:x|by|tall|long|wide|deep|high|of)\b))"),
      lambda m: f"{number(m[1])} {'foot' if m[1] == '1' else 'feet'}", "'′"),
     (re.compile(rf"{FREE}([0-9]+) ([0-9]+)/([0-9]+){END}"), _mixed, _SLASH),
     (re.compile(rf"{FREE}(0?[1-9]|1[0-2])/(0[1-9]){END}"),
      lambda m: f"{MONTHS[int(m[1]) - 1]} {ordinal(int(m[2]))}", _SLASH),
-    (re.compile(rf"({DIGIT}[0-9]{{0,3}})/([0-9]{{1,4}}){END}"), lambda m: _fraction(m[1], m[2]), _SLASH),
+    (re.compile(rf"({DIGIT}[0-9]{{0,3}})/([0-9]{{1,4}}){END}"), lambda m: fraction(m[1], m[2]), _SLASH),
     (re.compile(rf"(?i)\b({GROUPS}|[0-9]{{1,9}})(?:st|nd|rd|th)\b"),
      lambda m: ordinal(int(m[1].replace(",", ""))), re.compile("(?i)[0-9](?:st|nd|rd|th)")),
     (re.compile(rf"({N_FROM})\s?[-–—]\s?(?=({N})(?:(?![\w-])|(?=x\b))(\s?=)?)"), _between, "-–—"),

@@ -25,6 +25,19 @@ _CLOSING = re.compile(r"[\"'”’)\]»*_]*")
 _LINE_END = re.compile(r"(?<![ \t\r])[ \t\r]*\n\s*")
 _BULLET = re.compile(r"(?:[-*+•◦▪‣–—#>|]|\(?[0-9]{1,3}[.)])[ \t]|[#|>]")
 _WRAPPED = 50  # characters of a line; a shorter one was not broken for want of room
+# Where sentencex sees an end or does not, by chance.
+_UNSURE = re.compile(r"(?:[0-9]\s?[AaPp]\.[Mm]|\betc)\.\s+(?=[A-Z][a-z']|[AI]\s)")
+_TIME = re.compile(r"\b[ap]\.m\.$", re.IGNORECASE)
+_TIME_GOES_ON = re.compile(  # what belongs to a time, or a word that is not yet whole
+    r"(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October"
+    r"|November|December|Eastern|Central|Mountain|Pacific|Greenwich|[A-Z]{1,3}T|UTC|ET|CT|PT)\b|[A-Z][\w'’]*$"
+)
+_TIME_FIRST = re.compile(  # At 5 p.m. Bob left; the 5 p.m. Amtrak train
+    r"\W*(?:at|by|around|about|until|till|after|before|since|from|between)\b[^a-z]*(?:[ap]\.m\.\W*(?:to|and|until)?[^a-z]*)?"
+    r"[ap]\.m\.|.*\b(?:the|an?|my|our|your|his|her|their|this|every) [0-9:]+\s?[ap]\.m\.",
+    re.IGNORECASE | re.DOTALL,
+)
+_CITED = re.compile(r"\b(?:Fed|Civ|Crim|Evid|Bankr|Supp|Cir|Stat|Proc)\.$")
 _LIST_NUMBER = re.compile(r"[ \t]*\(?(?:[0-9]{1,3}|[A-Za-z]|[IVX]{2,5})[.)]")
 _BEFORE_NUMBER = re.compile(
     r"\b(?:approx|vol|ch|sec|no|nr|pp?|figs?|art|ver|eq|tel|ca|v|incl|ea|apt|ext|rm|nos|ste|bldg|rte|hwy|pg|est|(?-i:Mt|Ft|Mon|Tues?|Wed|Thu|Thurs|Fri|Sat|Sun))\.$",
@@ -59,10 +72,12 @@ def sentence_ends(text: str) -> list[int]:
     for line_end in [*_line_ends(text), len(text)]:
         at = start
         for sentence in segment("en", _MASKED.sub(" ", text[start:line_end])):
+            places = [at + m.end() for m in _UNSURE.finditer(sentence)]
             at += len(sentence)
-            end = _after_marks(text, start, at) if sentence.strip() else line_end
-            if end < line_end and _is_end(text, ends[-1] if ends else 0, end):
-                ends.append(end)
+            for place in [*places, at]:
+                end = _after_marks(text, start, place) if sentence.strip() else line_end
+                if end < line_end and _is_end(text, ends[-1] if ends else 0, end):
+                    ends.append(end)
         if text[ends[-1] if ends else 0 : line_end].strip():
             ends.append(line_end)
         start = line_end
@@ -103,8 +118,10 @@ def _is_end(text: str, start: int, end: int) -> bool:
         return False  # 2 tbsp. of butter
     if _BEFORE_NUMBER.search(bare) and re.match("#?[0-9]", following):
         return False
-    if re.search(r"\b[AaPp]\.[Mm]\.$", bare) and re.match(r"(?:[A-Z]{1,3}T|UTC)\b", following):
+    if _TIME.search(bare) and (_TIME_GOES_ON.match(following) or _TIME_FIRST.fullmatch(bare)):
         return False  # 9 a.m. EST
+    if _CITED.search(bare) and re.match(r"[A-Z][a-z]{0,4}(?:\.|$)|Code\b|[0-9(§]", following):
+        return False  # Fed. R. Civ. P. 12
     if re.search(r"[0-9]\s?[A-Za-z]{1,3}\.$", bare) and re.match(r"[0-9.]+\s?[A-Za-z]{1,3}\b", following):
         return False  # 3 lbs. 4 oz.
     if before == sentence == bare:  # no space follows: one.Sentence two

@@ -8,8 +8,9 @@ from functools import cache
 from importlib.resources import files
 from re import Match
 
+from .dates import MONTHS
 from .number_words import digits, ordinal, spell
-from .numbers import MONTHS, one_by_one
+from .numbers import one_by_one
 from .traced import rules
 
 
@@ -186,6 +187,8 @@ def _sign(m: Match[str]) -> str:
     return _WORDS_OF_SIGNS.get(m[0], " " if unicodedata.category(m[0])[0] == "S" else m[0])
 
 
+_COURT_RULES = {"Civ": "Civil Procedure", "Crim": "Criminal Procedure", "App": "Appellate Procedure",
+                "Bankr": "Bankruptcy Procedure", None: "Evidence"}  # fmt: skip
 _DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _MONTHS = {month[:3]: month for month in MONTHS} | {"Sept": "September"}
 _RULERS = (
@@ -229,6 +232,11 @@ ABBREVIATIONS = rules(  # before numbers
     (re.compile(r"([A-Z](?<=, .)[A-Z]) ([0-9]{5})(?:-([0-9]{4}))?(?![\w-])"),
      lambda m: f"{letters(m[1])} {digits(m[2])}{', ' if m[3] else ''}{digits(m[3] or '')}", ","),
     (re.compile(r"Ave(?<=[a-z] Ave)\b(?!\.)"), "Avenue"),
+    (re.compile(r"\bFed\. ?R\. ?(?:(Civ|Crim|App|Bankr)\. ?P|Evid)\."),
+     lambda m: f"Federal Rule of {_COURT_RULES[m[1]]}", re.compile("Fed")),
+    (re.compile(r"\bF\. ?(Supp\. ?)?([234])(?:d|th)\b"),
+     lambda m: f"F {'Supp ' if m[1] else ''}{ordinal(int(m[2]))}",
+     re.compile(r"[. ][234](?:d|th)")),
     (re.compile(r"M(?<!\w.)[-–]F\b"), "Monday to Friday"),
     (re.compile(rf"\b({_DAY})(?=/(?:{_DAY})\b)|(?<=/)({_DAY})\b|\b(Tues|Thurs)\b\.?"),
      lambda m: DAYS[m[1] or m[2] or m[3]], _A_DAY),
@@ -279,13 +287,17 @@ ABBREVIATIONS = rules(  # before numbers
 )  # fmt: skip
 
 
-_IS = re.compile(r"\b(?:is|are|was|be)$")
+_LET = re.compile(r"\b[Ll]et [\w, ]{1,20}$")
+_IS = re.compile(r"\b(?:is|are|was|be|let [\w, ]{1,20}|(?:for|with|given|any|all|every|each|some)(?: \w+){1,2})$", re.I)
 
 
 def _operator(m: Match[str]) -> str:
-    """A sign between two things: p is < 5, p < 5."""
+    """A sign between two things: p is < 5, p < 5, for p < 5, let p < 5, let p < 5 be known."""
     said = OPERATORS[m[1]]
-    return said.removeprefix(" is") if _IS.search(m.string, max(m.start() - 4, 0), m.start()) else said
+    before = m.string[max(m.start() - 40, 0) : m.start()]
+    if _LET.search(before) and not re.match(r"[^,.;]{0,40}\bbe\b", m.string[m.end() :]):
+        return " equal " if m[1] in ("=", "==") else said.replace(" is ", " be ", 1)
+    return said.removeprefix(" is") if _IS.search(before) else said
 
 
 def _greek(m: Match[str]) -> str:

@@ -68,7 +68,7 @@ NUMBERS = {
     "29.11.2026": "November twenty ninth, twenty twenty six",
     "2026-11-29": "November twenty ninth, twenty twenty six",
     "July 4, Nov. 29, 2026": "July fourth, November twenty ninth, twenty twenty six",
-    "12/03 to 12/09": "December third to December ninth",
+    "12/03 to 12/09, the 12/03 show": "December third to December ninth, the December third show",
     "3:05pm": "three oh five P M",
     "10:45, 10:00, 9 a.m. and 7 PM": "ten forty five, ten o'clock, nine ay M and seven P M",
     "1:02:03": "one oh two and three seconds",
@@ -151,6 +151,17 @@ NUMBERS = {
     "deciliter, two to three liters per day, F Y twenty four, plus or minus three percent",
     "f(x) = 2x, p is < .05": "f(x) equals two x, p is less than point zero five",
     '½"–¾" thick': "one half inch–three quarters inch thick",
+    "12/24–1/2, 11/28 - 12/1 or from 6/1 to 6/15": "December twenty fourth to January second, November twenty eighth "
+    "to December first or from June first to June fifteenth",
+    "1/2–3/4 cup, 3/4-7/8 inch": "one half to three quarters cup, three quarters to seven eighths inch",
+    "404 / 500 errors, HTTP 400/401/403": "four hundred four or five hundred errors, H T T P four hundred or four "
+    "hundred one or four hundred three",
+    "rated 4.5 / 5, 3/5 stars, score: 404 / 500": "rated four point five out of five, three out of five stars, score: "
+    "four hundred four out of five hundred",
+    "Let n ≥ 2, let x = 5, let y > 0 be small": "Let n be at least two, let x equal five, let y greater than zero be "
+    "small",
+    "for all n ≥ 2, with p < .05, where x > 0": "for all n at least two, with p less than point zero five, where x is "
+    "greater than zero",
     "$.50, €1,5 and .300": "fifty cents, one point five euros and point three zero zero",
 }
 WRITTEN = {
@@ -224,6 +235,10 @@ WRITTEN = {
     "Use foo.bar and #FF5733.": "Use foo dot bar and hash F F five seven three three.",
     "Nice. <3": "Nice.",
     "III. Methods": "three, Methods",
+    "Under Fed. R. Civ. P. 12, not Fed. R. Evid. 403": "Under Federal Rule of Civil Procedure twelve, not Federal Rule "
+    "of Evidence four hundred three",
+    "123 F.3d 456, 550 F. Supp. 2d 9": "one hundred twenty three F third four hundred fifty six, five hundred fifty F "
+    "Supp second nine",
 }
 MARKUP = {
     "**bold**, *it*, __b__, _i_, ~~x~~ and `code`": "bold, it, b, i, x and code",
@@ -238,6 +253,12 @@ MARKUP = {
     r"\\frac{a}{2}, \\sqrt{x}, \\(2 \\times \\pi\\), \\text{if}".replace(
         "\\\\", "\\"
     ): "a over two, square root of x, two times pi, if",
+    "|x| = 5, |x - 3| < 5, the |-y|": "the absolute value of x equals five, the absolute value of x minus three is "
+    "less than five, the absolute value of minus y",
+    "|a|": "the absolute value of a",
+    "so $|a| > 1$ costs $5|$6": "so the absolute value of a is greater than one costs five dollars six dollars",
+    r"$\left| a \right|$ and ||v||²": "the absolute value of a and the norm of v squared",
+    "a|b|c, |yes|, P(|X| > 2)": "a b c, yes, P(the absolute value of X is greater than two)",
     "vector<int> and a[0]": "vector int and a zero",
     "```python\nprint\n```": "print",
     "a claim[12] here": "a claim here",
