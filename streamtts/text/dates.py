@@ -63,7 +63,7 @@ def days(m: Match[str]) -> str | None:
     (month, day), (to_month, to_day) = ends = (int(m[1]), int(m[2])), (int(m[4]), int(m[5]))
     to = m[3].strip(" -–—") or "to"
     if all(a < b and b in _PARTS for a, b in ends):
-        return f"{fraction(m[1], m[2])} {to} {fraction(m[4], m[5])}"
+        return None if m[3][0] == " " else f"{fraction(m[1], m[2])} to {fraction(m[4], m[5])}"
     if not all(1 <= a <= 12 and 1 <= b <= 31 for a, b in ends):
         return None
     return f"{MONTHS[month - 1]} {ordinal(day)} {to} {MONTHS[to_month - 1]} {ordinal(to_day)}"

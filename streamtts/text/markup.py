@@ -16,8 +16,8 @@ _TAGS = (
     "html|i|img|ins|kbd|label|lang|link|main|mark|meta|nav|option|phoneme|pre|prosody|q|say-as|select|small|span|"
     "strike|strong|sub|summary|sup|svg|tbody|td|tfoot|th|thead|time|title|u|var|voice|w|wbr|amazon:[a-z-]+|mstts:[a-z-]+"
 )  # HTML's and SSML's; a word in angle brackets that is none of them is said
-_GREEK = ["alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "pi", "rho", "sigma", "phi", "omega"]
-LATEX = {name: f" {name} " for name in _GREEK}
+GREEK = ["alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "pi", "rho", "sigma", "phi", "omega"]
+LATEX = {name: f" {name} " for name in GREEK}
 LATEX |= {"times": "×", "cdot": "×", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "pm": "±",
           "approx": "≈", "div": "÷", "infty": "∞", "sum": "∑", "int": "∫", "to": "→", "rightarrow": "→", "left": "",
           "right": "", "quad": " ", "circ": "°"}  # fmt: skip

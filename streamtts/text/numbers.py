@@ -103,7 +103,7 @@ def _out_of(m: Match[str]) -> str | None:
     """Rated 4/5, 3/5 stars; 404 / 500 errors."""
     before, after = m.string[max(m.start() - 40, 0) : m.start()], m.string[m.end() : m.end() + 40]
     rated = re.search(rf"(?i)\b(?:rated|ratings?|scored?|score of|score was):? {N}$", before)
-    if re.match(rf"[0-9]+{END}" if rated else r"[0-9]+ stars?\b", after):
+    if re.match(rf"(?:5|[0-9]*0){END}" if rated else r"[0-9]+ stars?\b", after):
         return " out of "
     codes = re.search(r"(?i)\b(?:HTTP|errors?|codes?|status) [0-9 /]+$", before)
     codes = codes or re.match(r"(?i)[0-9 /]+ (?:errors?|codes?|responses?|status)\b", after)

@@ -63,29 +63,32 @@ class Traced:
             apart: A word that replaces digits or signs is not joined to the letters around them: ``q8h``.
             search_from: Where the search begins.
         """
+        text, own = self.text, self.spans
         texts: list[str] = []
         spans: list[Span] = []
         at = 0
-        for match in pattern.finditer(self.text, search_from):
+        for match in pattern.finditer(text, search_from):
             if callable(new):
                 written = new(match)
             else:
                 written = match.expand(new) if "\\" in new else new
-            if written is None or written == match[0]:
-                continue
             start, stop = match.span()
+            old = text[start:stop]
+            if written is None or written == old:
+                continue
             if apart and written:
-                before = start and self.text[start - 1].isalpha() and written[0].isalpha() and not match[0][0].isalpha()
-                after = self.text[stop : stop + 1].isalpha() and written[-1].isalpha() and not match[0][-1].isalpha()
+                before = start and text[start - 1].isalpha() and written[0].isalpha() and not old[0].isalpha()
+                after = text[stop : stop + 1].isalpha() and written[-1].isalpha() and not old[-1].isalpha()
                 written = " " * bool(before) + written + " " * after
-            texts += self.text[at:start], written
-            spans += self.spans[at:start]
+            texts += text[at:start], written
+            spans += own[at:start]
             spans += [self._span(start, stop)] * len(written)
             at = stop
         if not texts:
             return self
-        spans += self.spans[at:]
-        return Traced("".join([*texts, self.text[at:]]), spans)
+        spans += own[at:]
+        texts.append(text[at:])
+        return Traced("".join(texts), spans)
 
     def insert(self, place: int, written: str) -> Traced:
         """The text with a string inserted before one of its characters."""

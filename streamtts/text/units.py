@@ -49,9 +49,19 @@ UNITS = {  # written: one, many
     "nm": ("nanometer", "nanometers"), "mcg": ("microgram", "micrograms"), "μg": ("microgram", "micrograms"),
 }  # fmt: skip
 _ALIKE = [frozenset(words.split()) for words in ("g kg oz lb lbs", "mm cm m km in ft mi", "km/h mph", "ml l oz")]
-_FIRST = "".join(sorted({letter for unit in UNITS for letter in (unit[0].lower(), unit[0].upper())}))
-# A pattern. What cannot begin a unit is asked first: that is most of what follows numbers.
-UNIT = rf"(?=[{_FIRST}])(?:{'|'.join(sorted(map(re.escape, UNITS), key=len, reverse=True))})"
+
+
+def _pattern() -> str:
+    """All units, the longest first, by their first letters: few of them are tried behind a number."""
+    rests: dict[str, list[str]] = {}
+    for unit in sorted(UNITS, key=len, reverse=True):
+        rests.setdefault(unit[0], []).append(re.escape(unit[1:]))
+    first = "".join({letter for unit in rests for letter in (unit.lower(), unit.upper())})
+    groups = [f"{letter}(?:{'|'.join(rest)})" for letter, rest in rests.items()]
+    return rf"(?=[{first}])(?:{'|'.join(groups)})"
+
+
+UNIT = _pattern()
 
 
 def unit_names(unit: str) -> tuple[str, str] | None:

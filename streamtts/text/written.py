@@ -9,6 +9,7 @@ from importlib.resources import files
 from re import Match
 
 from .dates import MONTHS
+from .markup import GREEK
 from .number_words import digits, ordinal, spell
 from .numbers import one_by_one
 from .traced import rules
@@ -287,8 +288,9 @@ ABBREVIATIONS = rules(  # before numbers
 )  # fmt: skip
 
 
-_LET = re.compile(r"\b[Ll]et [\w, ]{1,20}$")
-_IS = re.compile(r"\b(?:is|are|was|be|let [\w, ]{1,20}|(?:for|with|given|any|all|every|each|some)(?: \w+){1,2})$", re.I)
+_VARIABLE = f"(?:[A-Za-z]|{'|'.join(GREEK)})"
+_LET = re.compile(rf"\b[Ll]et {_VARIABLE}(?:(?:, | and ){_VARIABLE})*$")
+_IS = re.compile(rf"\b(?:is|are|was|be|(?:for|with|given|any|all|every|each|some) {_VARIABLE})$|{_LET.pattern}")
 
 
 def _operator(m: Match[str]) -> str:

@@ -160,6 +160,8 @@ NUMBERS = {
     "four hundred four out of five hundred",
     "Let n ≥ 2, let x = 5, let y > 0 be small": "Let n be at least two, let x equal five, let y greater than zero be "
     "small",
+    "Let me know if x = 5, for more than 5 < 6": "Let me know if x equals five, for more than five is less than six",
+    "scored 2/3 of it, 1/2 to 3/4": "scored two thirds of it, one half to three quarters",
     "for all n ≥ 2, with p < .05, where x > 0": "for all n at least two, with p less than point zero five, where x is "
     "greater than zero",
     "$.50, €1,5 and .300": "fifty cents, one point five euros and point three zero zero",
