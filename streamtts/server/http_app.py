@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import StreamTTSError
 from .http_errors import http_error
-from .http_routes import SOCKET_PATHS, AccessCheck, Page, Refusal, nothing_here, page_headers
+from .http_routes import COUNTED_PATHS, SOCKET_PATHS, AccessCheck, Page, Refusal, nothing_here, page_headers
 
 PREFLIGHT_SECONDS = 600  # a browser may remember for so long what it may ask for
 
@@ -44,7 +44,9 @@ def http_app(
     """
 
     async def page(request: Request) -> Response:
-        content_type, body = await asyncio.to_thread(pages[request.scope["path"]])
+        path = request.scope["path"]
+        # What the event loop counts is read in it; the other pages read files.
+        content_type, body = pages[path]() if path in COUNTED_PATHS else await asyncio.to_thread(pages[path])
         return Response(body, headers=page_headers(content_type))
 
     async def only_sockets(request: Request) -> Response:

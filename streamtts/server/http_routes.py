@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..loader import Model
 
 SOCKET_PATHS = (STREAM_PATH, SIMPLE_PATH, SESSION_PATH)
+COUNTED_PATHS = ("/health", "/metrics")
 OPEN_PATHS = ("/health",)  # for load balancers: no token needed, and nothing private in it
 
 # What the demo page may do: run its own script, connect to its own server, and play the clips it has made.

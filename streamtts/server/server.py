@@ -207,6 +207,9 @@ class ServerHandle:
 
     def health(self) -> dict[str, Any]:
         """The values that GET /health shows."""
+        return self._in_loop(self._health, {}) or self._health()  # when the loop has ended, nothing counts any more
+
+    def _health(self) -> dict[str, Any]:
         pool = self._pool
         return {
             "status": "ok" if self.state == "running" else self.state,
@@ -327,7 +330,7 @@ class ServerHandle:
         pool = self._pool
         self._telemetry.watch("streamtts_connections", "Open connections", lambda: len(self._clients))
         access, refused = AccessCheck(self.host, self._ports, self._token, self._origins), self._telemetry.refused
-        pages = standard_pages(self._model, self.health, self._telemetry.page, lambda: pool.settings)
+        pages = standard_pages(self._model, self._health, self._telemetry.page, lambda: pool.settings)
         api = api_routes(pool, limits, self._telemetry, self._clients)
         http = HttpSide(http_app(access, pages, api, refused, origins=self._origins), limits.connections)
         servers = [

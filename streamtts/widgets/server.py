@@ -21,6 +21,8 @@ from .worker import Shown, open_panel
 if TYPE_CHECKING:
     from ..loader import Model
 
+log = logging.getLogger(__name__)
+
 BUILT_IN = "built-in defaults"
 NOT_RUNNING = "The server is not running."
 _STOPPED = "The server has stopped. Below: the clients that it had, with their last figures."
@@ -65,7 +67,7 @@ class ServerPanel(Shown, ipywidgets.VBox):
         self._logging = contextlib.ExitStack()
         self._logging.enter_context(logging_to(self._handler))
         self._closing = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="streamtts-server-panel", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name="streamtts-panel", daemon=True)
         shown = [self.preset, self.row, self.counts, self.table, self.lines]
         super().__init__(shown, layout={"max_width": "940px"})
         self._watcher.start()
@@ -95,7 +97,10 @@ class ServerPanel(Shown, ipywidgets.VBox):
 
     def _watch(self) -> None:
         while not self._closing.wait(UPDATE_SECONDS):
-            self._show()
+            try:
+                self._show()
+            except Exception:  # the next update may succeed: without them the panel would stand still
+                log.exception("the server's panel was not updated")
 
     def _show(self) -> None:
         handle = self.row.handle

@@ -258,8 +258,8 @@ class Lab:
         """Open a notebook and run its cells; returns while they are running."""
         self.open(page, notebook)
         run_all_cells(page)
-        started = "document.querySelector('.jp-CodeCell .jp-InputArea-prompt').textContent.match(/[*\\d]/)"
-        page.wait_for_function(started)
+        first = page.locator(".jp-CodeCell .jp-InputArea-prompt").first
+        expect(first, "the menu did nothing").to_have_text(re.compile(r"[*\d]"))
 
     def close_notebooks(self) -> None:
         for session in self.api("sessions"):

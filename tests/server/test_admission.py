@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import urllib.error
 import urllib.request
 
@@ -155,3 +156,18 @@ def test_health_and_metrics_tell_the_load(model):
         ws.send('{"type": "cancel"}')
         assert rest(ws)[1]["type"] == "cancelled"
         assert eventually(lambda: get(server, "/health")[1]["listeners"] == 0)
+
+
+def test_the_load_is_read_where_it_is_counted(model, monkeypatch):
+    """Another thread would meet a list that is being changed, and /health would fail now and then."""
+    read_in = set()
+    possible = Load.possible
+    monkeypatch.setattr(Load, "possible", lambda *args: read_in.add(threading.current_thread().name) or possible(*args))
+    with serve(model, port=0) as server:
+        assert server.health()["status"] == "ok"
+        assert (
+            get(server, "/health")[0] == 200
+            and b"audio_rate" in urllib.request.urlopen(f"http://{server.address}/metrics", timeout=10).read()
+        )
+        assert read_in == {f"streamtts-server-{server.port}"}
+    assert server.health()["status"] == "stopped"

@@ -33,7 +33,7 @@ def test_an_outside_client_is_counted_and_its_request_logged(model) -> None:
     panel.close()
     assert panel.row.handle is None
     assert (log.handlers, log.level, log.propagate) == before
-    assert "streamtts-server-panel" not in {t.name for t in threading.enumerate()}
+    assert "streamtts-panel" not in {t.name for t in threading.enumerate()}
 
 
 def test_a_kicked_client_is_out_and_the_table_and_the_log_say_so(model) -> None:
@@ -52,6 +52,27 @@ def test_a_kicked_client_is_out_and_the_table_and_the_log_say_so(model) -> None:
             assert panel.table.clients[0]["id"] == second["id"]
             assert len(other.speak("Still here.").collect())
         assert until(lambda: f"client {first['id']}: kicked" in panel.lines.value)
+    finally:
+        panel.close()
+
+
+def test_an_update_that_fails_is_logged_and_the_next_one_shows_the_clients(model, monkeypatch) -> None:
+    panel = server_panel(model)
+    panel.row._port = 0
+    show, failures = panel.table.show, iter([RuntimeError("once")])
+
+    def fail_once(clients) -> None:
+        if fault := next(failures, None):
+            raise fault
+        show(clients)
+
+    monkeypatch.setattr(panel.table, "show", fail_once)
+    panel.row.launch()
+    try:
+        with Client(panel.row.url) as client:
+            client.speak("Good morning.").collect()
+            assert until(lambda: len(panel.table.clients) == 1)
+        assert until(lambda: "RuntimeError: once" in panel.lines.value)
     finally:
         panel.close()
 
