@@ -2,7 +2,7 @@
 
 /** The unit beside the number; tokens also as time. */
 function inUnits(value, unit) {
-  return unit === "tokens" ? `tokens, ${value * 40} ms` : unit;
+  return unit === "tokens" ? `tokens, ${value * 40} ms` : unit === "x" ? "times the chunk before" : unit;
 }
 
 /** The input of one field: { field, row, show(value) }; `changed(value, dragged)` is called when a person moves it. */
@@ -44,6 +44,7 @@ function buildInput(field, changed) {
     show(value);
     changed(value);
   };
+  onEnter(exact, exact.onchange);
   return { field, row, show };
 }
 

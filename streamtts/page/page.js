@@ -16,6 +16,21 @@ function keepEnter(root) {
   root.querySelectorAll(controls).forEach((control) => (control.dataset.lmSuppressShortcuts = "true"));
 }
 
+/** Enter in a box does this. JupyterLab cancels what a browser does by itself then: to send a form, or to say that the value has changed. */
+function onEnter(box, act) {
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+/** Disables or enables a button. The keyboard goes on at `next`: a button that is disabled loses it. */
+function disable(button, disabled, next) {
+  if (disabled && button === document.activeElement) next.focus({ preventScroll: true });
+  button.disabled = disabled;
+}
+
 /** Copies a text; what happened, in words. The clipboard is for secure contexts only: elsewhere `element` shows it, selected. */
 async function copyText(text, element) {
   try {

@@ -300,7 +300,19 @@ class Player {
   /** Loops a place of the shown take with CONTEXT_MS on either side. */
   hear(sample) {
     const around = (CONTEXT_MS / 1000) * RATE;
-    this.setRegion([Math.max(0, sample - around), Math.min(this.take.samples, sample + around)], true);
+    this.repeat(sample - around, sample + around);
+  }
+
+  /** Plays a take from a word; a selection that does not go on over its start ends. */
+  playFrom(take, start) {
+    const { region } = this;
+    if (region && !(region[0] < start && start < region[1])) this.setRegion(null);
+    this.play(take, start);
+  }
+
+  /** Loops these samples of the shown take. */
+  repeat(from, to) {
+    this.setRegion([Math.max(0, from), Math.min(this.take.samples, to)], true);
     this.play(this.take, this.region[0]);
   }
 

@@ -25,7 +25,7 @@ const MARKUP = `
     <div title="How often the player ran out of audio, and how long it was silent"><dt>underruns</dt><dd class="underruns"></dd></div>
     <div class="text-wait" title="Silence because no more text had come: no underrun" hidden><dt>waited for text</dt><dd class="waited"></dd></div>
     <div title="Audio played / audio received"><dt>audio</dt><dd class="audio"></dd></div>
-    <div title="How much of the text has been heard"><dt>heard</dt><dd class="share"></dd></div>
+    <div title="How much of the text has been heard"><dt>text heard</dt><dd class="share"></dd></div>
     <div title="Chunks received"><dt>chunks</dt><dd class="chunks"></dd></div>
   </dl>
   <div class="row clip" hidden><audio controls aria-label="The complete clip"></audio><a class="download">Download WAV</a></div>
@@ -71,7 +71,11 @@ class PlayerView {
     this.$("stop").onclick = () => player.stop();
     this.$("rerender").onclick = () => player.request("rerender", { voice: this.$("voice").value });
     this.$("state").onclick = () => player.output.unlock();
-    this.$("remedy").querySelector("button").onclick = () => this.host.use(remedy(player));
+    this.$("state").onkeydown = ({ key }) => key === "Enter" && player.output.unlock();
+    this.$("remedy").querySelector("button").onclick = () => {
+      this.$("speak").focus({ preventScroll: true }); // the button goes
+      this.host.use(remedy(player));
+    };
     this.$("transcript").onclick = (event) => this.playFrom(event);
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Escape") player.stop();
@@ -94,7 +98,8 @@ class PlayerView {
     const state = this.$("state");
     state.dataset.kind = kind;
     if (state.textContent !== words) state.textContent = words; // a screen reader announces every change
-    this.$("stop").disabled = !player.busy && this.audio.paused;
+    state.tabIndex = kind === "blocked" ? 0 : -1; // then it is pressed to allow sound
+    disable(this.$("stop"), !player.busy && this.audio.paused, this.$("speak"));
     this.$("rerender").hidden = this.host.rerender === undefined;
     this.$("rerender").disabled = !this.host.rerender?.();
     const error = (player.live ?? take)?.error;
@@ -183,7 +188,7 @@ class PlayerView {
     before.setEnd(at.offsetNode, at.offset);
     const character = [...before.toString()].length;
     const spoken = [...take.words, ...take.ranges].find(({ text_range: [start, stop] }) => start <= character && character < stop);
-    if (spoken) this.player.play(take, spoken.start);
+    if (spoken) this.player.playFrom(take, spoken.start);
   }
 
   showClip(take) {

@@ -110,11 +110,16 @@ class Plot {
     pen.font = "11px system-ui, sans-serif";
     pen.textBaseline = "top";
     pen.fillRect(0, y, width, 1);
+    let free = 0; // where the next label may begin
     for (let n = Math.ceil(from / step); n * step <= to; n++) {
       const x = this.x(n * step * RATE);
       pen.fillRect(x, y, 1, 5);
       const label = `${(n * step).toFixed(digits)} s`;
-      pen.fillText(label, Math.max(0, Math.min(x + 3, width - pen.measureText(label).width)), y + 6);
+      const size = pen.measureText(label).width;
+      const at = Math.min(x + 3, width - size);
+      if (at < free) continue; // the last one, moved in from the edge
+      pen.fillText(label, at, y + 6);
+      free = at + size + 6;
     }
   }
 

@@ -7,7 +7,7 @@ function stateLabel(player) {
   const again = player.region && player.looping ? "Playing in a loop" : null; // a place may be looped before the end
   if (!take) return ["idle", "Ready"];
   if (sounding && sounding !== live && state !== "finished") {
-    if (player.output.blocked) return ["failed", "Sound is blocked: click here"];
+    if (player.output.blocked) return ["blocked", "Sound is blocked: click here"];
     return state === "paused" ? ["idle", "Paused"] : ["playing", again ?? "Playing again"];
   }
   if (take.phase === "failed" && !player.busy) return ["failed", "Failed"];
@@ -16,7 +16,7 @@ function stateLabel(player) {
   if (!take.samples && take.phase === "generating") return ["busy", source.progress || "Generating"];
   if (player.clipReason) return take.phase === "complete" ? ["done", "Clip ready"] : ["busy", "Collecting the clip"];
   if (!live) return state === "finished" ? ["done", "Finished"] : ["idle", "Ready"];
-  if (player.output.blocked) return ["failed", "Sound is blocked: click here"];
+  if (player.output.blocked) return ["blocked", "Sound is blocked: click here"];
   if (state === "paused") return ["idle", "Paused"];
   if (state === "waiting") return ["busy", "Waiting for more text"];
   if (state === "filling" && take.played) return ["failed", "Underrun: waiting for audio"];
@@ -41,6 +41,7 @@ function remedy({ take }) {
 function figures(player, take) {
   const stats = take?.stats ?? {};
   const gaps = take?.underruns ? `${take.underruns} (${inMs((take.silence / RATE) * 1000)})` : "0";
+  const digits = (take?.samples ?? 0) < 10 * RATE ? 2 : 1;
   return {
     heard: inMs(take?.heardAfter),
     kernel: inMs(stats.ttfa_ms),
@@ -48,7 +49,7 @@ function figures(player, take) {
     buffered: inMs(take && take === player.sounding ? (player.buffered / RATE) * 1000 : 0),
     underruns: take ? gaps : "0",
     waited: inMs(((take?.waited ?? 0) / RATE) * 1000),
-    audio: `${inSeconds(take?.played ?? 0)} / ${inSeconds(take?.samples ?? 0)} s`,
+    audio: `${inSeconds(take?.played ?? 0, digits)} / ${inSeconds(take?.samples ?? 0, digits)} s`,
     share: inShare(player, take),
     chunks: String(take?.chunks.length ?? 0),
   };

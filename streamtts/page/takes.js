@@ -92,6 +92,13 @@ class Take {
     return (before(this.words) ?? before(this.ranges))?.text_range ?? null;
   }
 
+  /** Where the word at this place of the list is heard, [from, to] in samples: up to the next one while its end is not known. */
+  span(at) {
+    const { start, end } = this.words[at];
+    const later = this.words.map((word) => word.start).filter((other) => other > start);
+    return [start, end ?? Math.min(...later, this.samples)];
+  }
+
   /** A word's own characters. The kernel counts characters, not UTF-16 units. */
   part([start, stop]) {
     this.characters ??= [...this.text];

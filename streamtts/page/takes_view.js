@@ -54,6 +54,9 @@ class TakeRow {
       this.$("more").open = false;
       this.$("more").querySelector("summary").focus();
     };
+    this.$("more").addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget && !this.$("more").contains(relatedTarget)) this.$("more").open = false; // it would cover what comes next
+    });
     this.$("rename").onkeydown = (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
       event.stopPropagation();

@@ -102,8 +102,8 @@ class VoiceTools {
   /** What may be pressed now. */
   show() {
     const free = this.$("consent").checked && !this.making;
-    this.$("voice-file").disabled = !free || Boolean(this.recorder);
-    this.$("record").disabled = !free || !navigator.mediaDevices;
+    disable(this.$("voice-file"), !free || Boolean(this.recorder), this.$("consent"));
+    disable(this.$("record"), !free || !navigator.mediaDevices, this.$("consent"));
     this.$("record").textContent = this.recorder ? "Stop recording" : "Record";
     if (!navigator.mediaDevices) this.$("record").title = "Browsers give the microphone to secure pages (https or localhost) only";
     const voice = this.$("voice").value;
@@ -117,7 +117,8 @@ class VoiceTools {
   }
 
   async record() {
-    this.$("record").disabled = true; // while the browser asks
+    if (this.asking) return;
+    this.asking = true; // the browser asks whether it may; the button keeps the keyboard meanwhile
     try {
       const raw = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       const stream = await navigator.mediaDevices.getUserMedia({ audio: raw });
@@ -145,6 +146,8 @@ class VoiceTools {
     } catch (fault) {
       this.recorder = null;
       this.say(`The microphone cannot be used: ${fault.message}. Allow it in the browser's address bar.`, true);
+    } finally {
+      this.asking = false;
     }
     this.show();
   }

@@ -7,7 +7,7 @@ const PLOT = `
     <canvas class="wave" tabindex="0" role="slider" aria-label="Play position" aria-valuemin="0"></canvas>
     <div class="played"></div><div class="region" hidden></div><div class="playhead" hidden></div>
   </div>
-  <div class="words" role="toolbar" aria-label="Words: play from one" hidden></div>
+  <div class="words" role="toolbar" aria-label="Words: play from one, with Shift repeat it" hidden></div>
   <div class="row tools">
     <button class="toggle" title="Play or pause (Space, on the waveform)" disabled>Play</button>
     <span class="group" role="group" aria-label="Zoom">
@@ -24,8 +24,8 @@ const PLOT = `
   </div>
   <p class="keys-help" hidden>On the waveform: <kbd>Space</kbd> play or pause · <kbd>←</kbd> <kbd>→</kbd> 0.1 s (with <kbd>Shift</kbd> 1 s) ·
     <kbd>n</kbd> <kbd>p</kbd> next and previous seam · <kbd>[</kbd> <kbd>]</kbd> selection from and to here · <kbd>l</kbd> loop · <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom ·
-    <kbd>x</kbd> A/B. Anywhere: <kbd>Esc</kbd> stops, <kbd>Ctrl</kbd>+<kbd>Enter</kbd> speaks. With the mouse: click to go there, drag to select,
-    <kbd>Ctrl</kbd>+wheel zooms.</p>
+    <kbd>x</kbd> A/B. On a word: <kbd>Enter</kbd> plays from it, <kbd>Shift</kbd>+<kbd>Enter</kbd> repeats it, <kbd>←</kbd> <kbd>→</kbd> next word. Anywhere: <kbd>Esc</kbd> stops, <kbd>Ctrl</kbd>+<kbd>Enter</kbd> speaks. With the mouse: click to go there, drag to select,
+    <kbd>Shift</kbd>+click on a word repeats it, <kbd>Ctrl</kbd>+wheel zooms.</p>
 `;
 
 class Waveform {
@@ -182,7 +182,7 @@ class Waveform {
     this.place(this.$("region"), region && plot.x(region[0]), region && plot.x(region[1]));
     this.$("toggle").disabled = !take?.samples || Boolean(player.clipReason);
     this.$("toggle").textContent = player.playing && player.sounding === take ? "Pause" : "Play";
-    this.$("zoom-region").disabled = this.$("clear").disabled = !region;
+    for (const name of ["zoom-region", "clear"]) disable(this.$(name), !region, canvas);
     this.$("looping").checked = player.looping;
     canvas.ariaValueMax = inSeconds(take?.samples ?? 0);
     this.moveHead();
@@ -201,7 +201,7 @@ class Waveform {
       canvas.ariaValueNow = now; // while it plays once a second, since a screen reader may say every change
       canvas.ariaValueText = `${now} of ${inSeconds(take?.samples ?? 0)} seconds`;
     }
-    const spoken = position > 0 ? take?.words.findLast((word) => word.start <= position) : null;
+    const spoken = position > 0 ? take?.words.findLastIndex((word) => word.start <= position) : -1;
     this.words.mark(spoken);
     return player.playing;
   }

@@ -50,25 +50,33 @@ def trade_off(trials: Sequence[Trial], *, chosen: str | None = None, theme: Them
             axes.plot(*points[ringed].T, "o", label="chosen", ms=14, mfc="none", mec=look.bad, mew=2)
         axes.margins(x=0.14)
         axes.set_ylim(0.0, 1.15 * float(distance.max(initial=0.0)) or 1.0)
-        _name_points(axes, [t.label for t in known], points, front | ringed, look)
+        named = [*np.flatnonzero(ringed), *np.flatnonzero(front & ~ringed)]  # the chosen one has the first choice
+        _name_points(axes, [t.label for t in known], points, named, order, look)
     add_legend(panels[1], look, loc="upper right")
     return figure
 
 
-def _name_points(axes: Axes, labels: Sequence[str], points: Floats, named: Sequence[bool], look: Theme) -> None:
-    """Labels beside their points where they cover no point and no other label; no label where no such place is free."""
+def _name_points(
+    axes: Axes, labels: Sequence[str], points: Floats, named: Sequence[int], line: Floats, look: Theme
+) -> None:
+    """Labels beside their points where they cover no point, line or other label; none where no such place is free."""
     axes.autoscale_view()
     drawn = axes.transData.transform(points) if len(points) else points
-    taken = [(float(x) - 5, float(y) - 5, float(x) + 5, float(y) + 5) for x, y in drawn]
-    for label, point, (x, y), wanted in zip(labels, points, drawn, named, strict=True):
-        width, height = 5.6 * len(label), 12.0  # pixels, about, at 8 points
-        for dx, dy in ((8, 6), (8, -16), (-8 - width, -16), (-8 - width, 6), (8, 20)) if wanted else ():
+    corners = axes.transData.transform(line) if len(line) else line
+    steps = np.linspace(0, 1, 60)[:, None]
+    along = [a + steps * (b - a) for a, b in zip(corners, corners[1:], strict=False)]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in drawn.tolist()]
+    taken += [(x - 1, y - 1, x + 1, y + 1) for piece in along for x, y in piece.tolist()]
+    for k in named:
+        label, (x, y) = labels[k], drawn[k]
+        width, height = 6.2 * len(label), 12.0  # pixels, about, at 8 points
+        for dx, dy in ((8, 6), (8, -16), (-8 - width, -16), (-8 - width, 6), (8, 20), (8, -30)):
             box = (x + dx, y + dy, x + dx + width, y + dy + height)
             inside = axes.bbox.x0 <= box[0] and box[2] <= axes.bbox.x1 + 4
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 at = (dx * 72 / DPI, dy * 72 / DPI)
-                axes.annotate(label, point, xytext=at, textcoords="offset points", fontsize=8, color=look.ink)
+                axes.annotate(label, points[k], xytext=at, textcoords="offset points", fontsize=8, color=look.ink)
                 break
 
 

@@ -29,8 +29,8 @@ COLUMNS = (
 )
 _EXPLAINED = (
     "Distance is the log-mel distance to one-shot audio of the same tokens: 0 dB is the same sound. Underruns are the "
-    "time that a player which starts with the first chunk waits for late chunks. A setting is a best trade-off (on the "
-    "Pareto front) when no other is at least as good in distance, first audio and RTF, and better in one of them."
+    "time that a player which starts with the first chunk waits for late chunks. A setting is a best trade-off "
+    "when no other is at least as good in distance, first audio and RTF, and better in one of them."
 )
 
 
@@ -92,7 +92,7 @@ def html_report(
         f"<h2>Listen</h2><p>“{html.escape(spoken[0].text)}”</p>",
         *(player(label, wav_bytes(samples)) for label, samples in heard),
         f"<h2>All settings</h2><p>{_EXPLAINED}</p>",
-        _html_table(trials, chosen),
+        html_table(trials, chosen),
     ]
     if chosen is not None and chosen.samples_seams:
         seams = picture("seams", lambda theme: _zooms(chosen, spoken[0], theme))
@@ -113,7 +113,8 @@ def _worth_hearing(trials: Sequence[Trial], chosen: Trial | None) -> list[Trial]
     return list({t.label: t for t in picked}.values())
 
 
-def _html_table(trials: Sequence[Trial], chosen: Trial | None) -> str:
+def html_table(trials: Sequence[Trial], chosen: Trial | None) -> str:
+    """The trials as an HTML table, with the chosen one marked."""
     head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     rows = []
     for trial, cells in zip(trials, _cells(trials, "not measured"), strict=True):

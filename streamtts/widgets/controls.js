@@ -57,6 +57,7 @@ function render({ model, el }) {
     $("naming").hidden = true;
     $("save").focus();
   };
+  onEnter($("name"), () => $("naming").requestSubmit());
   $("serve").onclick = () => model.send({ type: "serve" });
   for (const button of root.querySelectorAll(".copy")) {
     button.onclick = async () => {

@@ -228,7 +228,7 @@ class CrossfadeView {
     const label = TRACKS.find(([track]) => track === name)[1];
     const number = (v, unit) => (v === null || v === undefined ? "not measured" : `${v.toFixed(1)} ${unit}`);
     this.verdict.textContent = report
-      ? `${label}: ${report.sentence} · null test ${number(report.null_db, "dB")} · log-mel distance ${number(report.log_mel_db, "dB")}`
+      ? `${label}: ${report.sentence} Null test ${number(report.null_db, "dB")}, log-mel distance ${number(report.log_mel_db, "dB")}`
       : `${label}: measuring …`;
     this.root.dataset.verdict = report?.verdict ?? "";
   }
@@ -295,14 +295,14 @@ class CrossfadeView {
       const row = rowsOf.get(seam);
       this.drawZoom(pen, look, box, seam, row?.audible ?? false);
       pen.fillStyle = row?.audible ? look.bad : look.ink;
-      const step = row?.click == null ? "" : ` · click ${row.click.toFixed(1)}`;
+      const step = row?.click == null ? "" : ` · click ${row.click.toFixed(1)}×`;
       const words = row ? (row.audible ? " · stands out" : row.audible === null ? " · not measured" : "") : "";
       pen.fillText(`${(seam / RATE).toFixed(2)} s${step}${words}`, box.x, box.y - 5);
     });
     pen.fillStyle = look.ink;
     if (!seams.length) pen.fillText("no seams", 8, 20);
     const ends = name === "oneshot" ? "one-shot, at the seams of A" : "thin blue: this track · wide orange: one-shot";
-    this.key.textContent = `20 ms before and after each seam · ${ends} · one amplitude scale${this.seams[name].length > 12 ? " · first 12 seams" : ""}`;
+    this.key.textContent = `20 ms before and after each seam · ${ends} · one amplitude scale · click: the step against the usual one (×)${this.seams[name].length > 12 ? " · first 12 seams" : ""}`;
   }
 
   drawZoom(pen, look, box, seam, bad) {
@@ -338,7 +338,7 @@ class CrossfadeView {
     pen.fillStyle = look.ink;
     pen.fillText("−20", box.x, box.y + box.h + 13);
     pen.fillText("0", box.x + box.w / 2 - 3, box.y + box.h + 13);
-    pen.fillText("+20 ms", box.x + box.w - 40, box.y + box.h + 13);
+    pen.fillText("+20 ms", box.x + box.w - pen.measureText("+20 ms").width, box.y + box.h + 13);
   }
 
   close() {

@@ -112,7 +112,7 @@ class ServerPanel(Shown, ipywidgets.VBox):
             self.table.show(handle.clients())
             self.counts.value = (
                 f"<b>{h['connections']}</b> connections · <b>{h['answers']}</b> answers in progress: "
-                f"{h['synthesising']} synthesising, {h['waiting']} waiting · up {h['uptime_s']:.0f} s"
+                f"{h['synthesising']} synthesising, {h['waiting']} waiting · running for {h['uptime_s']:.0f} s"
             )
         lines = "\n".join(html.escape(line) for line in reversed(list(self._lines)))
         self.lines.value = f"<div class='streamtts-panel'><pre class='log'>{lines}</pre></div>" if lines else ""

@@ -17,7 +17,7 @@ from ..settings import Settings
 from ..tune.plots import heat_map, trade_off
 from ..tune.presets import save_preset
 from ..tune.recommend import recommend
-from ..tune.report import rounds_in_words, table
+from ..tune.report import html_table, rounds_in_words
 from ..tune.sweep import TEXTS, Trial, grid_settings, latest, prepare, sweep
 from .worker import Shown, Worker, open_panel
 
@@ -27,12 +27,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("streamtts.widgets")
 
 _AXES = {
-    "left_context_tokens": ("left context", "0, 10, 25, 50"),
-    "lookahead_tokens": ("lookahead", "0, 3"),
-    "tokens_per_chunk": ("chunk size", "10"),
+    "left_context_tokens": ("left context (tokens)", "0, 10, 25, 50"),
+    "lookahead_tokens": ("lookahead (tokens)", "0, 3"),
+    "tokens_per_chunk": ("chunk size (tokens)", "10"),
     "prompt_seconds": ("prompt (s)", "10"),
 }
 CLOSE_SECONDS = 10.0
+_TABLE_STYLE = """<style>
+.streamtts-trials { overflow-x: auto; font-size: 12px; line-height: 1.4; }
+.streamtts-trials table { border-collapse: collapse; }
+.streamtts-trials :is(th, td) { padding: 3px 6px; border-bottom: 1px solid #8888; text-align: right; }
+.streamtts-trials th { vertical-align: bottom; }
+.streamtts-trials :is(th, td):first-child { padding-left: 0; text-align: left; white-space: nowrap; }
+.streamtts-trials .chosen { font-weight: bold; }
+</style><div class='streamtts-trials'>"""
 
 
 def sweep_panel(model: Model, texts: Sequence[str] = TEXTS[:2], theme: ThemeName = "light") -> SweepPanel:
@@ -68,7 +76,7 @@ class SweepPanel(Shown, ipywidgets.VBox):
             description="rounds",
             tooltip="how often every combination is measured, each time in a different order; times are medians",
             layout={"width": "300px"},
-            style={"description_width": "96px"},
+            style={"description_width": "140px"},
         )
         self.start = ipywidgets.Button(description="Sweep", button_style="primary")
         self.cancel = ipywidgets.Button(description="Cancel", disabled=True)
@@ -164,10 +172,10 @@ class SweepPanel(Shown, ipywidgets.VBox):
             _put(self.picture, to_png(figure))
             _put(self.heat, to_png(heat_map(self.trials, theme=self.theme)))
             times = rounds_in_words(min(t.rounds for t in self.trials))
-            self.numbers.value = f"<pre>{html.escape(table(self.trials))}\nTimes are {times}.</pre>"
+            self.numbers.value = f"{_TABLE_STYLE}{html_table(self.trials, best)}<p>Times are {times}.</p></div>"
 
     def _say(self, text: str) -> None:
-        self.words.value = html.escape(text)
+        self.words.value = f"<div style='line-height: 1.5'>{html.escape(text)}</div>"
 
 
 def _field(name: str, caption: str, values: str) -> ipywidgets.Text:
@@ -176,7 +184,7 @@ def _field(name: str, caption: str, values: str) -> ipywidgets.Text:
         description=caption,
         tooltip=f"{name}: values, separated by commas",
         layout={"width": "300px"},
-        style={"description_width": "96px"},
+        style={"description_width": "140px"},
     )
 
 

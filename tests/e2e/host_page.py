@@ -17,6 +17,7 @@ from streamtts.widgets.player import Player
 
 PAGE = Path(__file__).parents[2] / "streamtts" / "page"
 RATE = 24_000
+FADE = 256  # samples of a crossfade after every jump
 
 # The part of a widget model that the player uses. `sent` holds the page's messages, `say` sends one as the kernel.
 HOST = """
@@ -109,6 +110,22 @@ def tone(seconds: float, hz: float = 440.0) -> np.ndarray:
     """16-bit samples of a tone that starts and ends away from zero, so that trimming silence keeps all of it."""
     t = np.arange(int(seconds * RATE)) / RATE
     return np.round(12_000 * np.cos(2 * np.pi * hz * t)).astype(np.int16)
+
+
+def ramp(seconds: float, sign: int = 1, first: int = 0) -> np.ndarray:
+    """16-bit samples that tell their own place: the value grows by one every four samples, from 1,000 on."""
+    return (sign * (1_000 + (first + np.arange(int(seconds * RATE))) // 4)).astype(np.int16)
+
+
+def places(sound: np.ndarray) -> np.ndarray:
+    """The place in its ramp of each sample that was heard, in steps of four samples."""
+    return np.round(np.abs(sound) * 32767).astype(int) - 1_000
+
+
+def jumps_back(at: np.ndarray) -> np.ndarray:
+    """Where, within a crossfade, the place heard falls by more than a thousand samples."""
+    falls = at[FADE:] < at[:-FADE] - 1_000
+    return np.flatnonzero(falls[1:] & ~falls[:-1])
 
 
 def chunks_of(pcm: np.ndarray, seed: int = 0) -> list[np.ndarray]:

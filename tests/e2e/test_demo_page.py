@@ -248,16 +248,17 @@ def test_everything_is_reached_by_keyboard_and_has_a_name(demo: Page) -> None:
             """() => {
               const { activeElement: at } = document;
               const label = at.ariaLabel || at.labels?.[0]?.innerText || at.innerText || at.title;
-              return [at.id || at.className.split(" ")[0], label.trim()];
+              const seen = at === document.body || getComputedStyle(at).outlineStyle !== "none";
+              return [at.id || at.className.split(" ")[0], label.trim(), seen];
             }"""
         )
         if reached and control == reached[0]:
             break
         reached.append(control)
-    names = [name for name, _ in reached]
+    names = [name for name, _, _ in reached]
     assert names[:4] == ["speak", "voice", "pace", "wave"]  # Stop is passed over while there is nothing to stop
     assert {"zoom-in", "zoom-out", "looping", "plots", "keys"} < set(names)
-    assert all(label for _, label in reached), reached
+    assert all(label and seen for _, label, seen in reached), reached
     demo.get_by_role("textbox", name="Text to speak").focus()
     demo.keyboard.press("Tab")
     demo.keyboard.press("Enter")

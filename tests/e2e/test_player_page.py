@@ -10,7 +10,21 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import heard
-from .host_page import RATE, open_host, play, press_speak, report, say, say_audio, state, tone
+from .host_page import (
+    FADE,
+    RATE,
+    jumps_back,
+    open_host,
+    places,
+    play,
+    press_speak,
+    ramp,
+    report,
+    say,
+    say_audio,
+    state,
+    tone,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -188,6 +202,44 @@ def test_ctrl_enter_in_the_text_speaks(page: Page, site: str) -> None:
     page.keyboard.press("Control+Enter")
     page.wait_for_function("sent.some((m) => m.type === 'speak')")
     assert page.evaluate("sent.find((m) => m.type === 'speak').text") == "By keyboard."
+
+
+def test_a_word_is_repeated_by_keyboard_and_the_keyboard_keeps_its_place(page: Page, site: str) -> None:
+    open_host(page, site)
+    pcm, half = ramp(2.0), RATE
+    words = [
+        {"text_range": [at, at + len(word)], "start": n * half // 2, "end": None, "estimated": False}
+        for n, (at, word) in enumerate([(0, "One"), (4, "two"), (8, "three"), (14, "four.")])
+    ]
+    page.get_by_role("textbox", name="Text to speak").fill("One two three four.")
+    utterance = press_speak(page)
+    say(page, utterance, "begin", prebuffer_ms=60_000, text="One two three four.")
+    say_audio(page, utterance, pcm[:half], words=words[:2])
+    page.locator(".word", has_text="One").focus()
+    page.keyboard.press("ArrowRight")
+    two = page.locator(".word", has_text="two")
+    expect(two).to_be_focused()
+    say_audio(page, utterance, pcm[half:], half, words=words[2:])
+    expect(page.locator(".word")).to_have_count(4)
+    expect(two).to_be_focused()
+    page.get_by_role("button", name="Stop").press("Enter")
+    expect(page.get_by_role("button", name="Speak")).to_be_focused()  # Stop is disabled now
+    page.evaluate("tap.clear()")
+    two.press("Shift+Enter")
+    state(page, "Playing in a loop")
+    page.wait_for_timeout(1_400)
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(150)
+    at = places(heard(page)[FADE : -2 * FADE]) * 4
+    inner = at[at > 0]
+    assert inner.min() >= half // 2 - 8 and inner.max() <= half + FADE + 8
+    assert len(jumps_back(at)) >= 2
+    two.press("Enter")
+    state(page, "Playing again")
+    state(page, "Stopped")  # at the end of what there is: the loop has ended
+    two.press("Shift+Enter")
+    page.get_by_role("button", name="Clear selection").press("Enter")
+    expect(page.locator(".wave")).to_be_focused()
 
 
 def test_without_a_secure_context_the_finished_clip_plays_instead(page: Page, site: str) -> None:

@@ -16,28 +16,25 @@ from streamtts.page import read
 from streamtts.settings import Settings
 
 from .conftest import heard, serious_faults, shot
-from .host_page import RATE, open_host, play, press_speak, report, say, say_audio, state, tone
+from .host_page import (
+    FADE,
+    RATE,
+    jumps_back,
+    open_host,
+    places,
+    play,
+    press_speak,
+    ramp,
+    report,
+    say,
+    say_audio,
+    state,
+    tone,
+)
 
 pytestmark = pytest.mark.e2e
 
-FADE = 256  # samples of a crossfade after every jump
 TEXT = "One two three four."
-
-
-def ramp(seconds: float, sign: int = 1, first: int = 0) -> np.ndarray:
-    """16-bit samples that tell their own place: the value grows by one every four samples, from 1,000 on."""
-    return (sign * (1_000 + (first + np.arange(int(seconds * RATE))) // 4)).astype(np.int16)
-
-
-def places(sound: np.ndarray) -> np.ndarray:
-    """The place in its ramp of each sample that was heard, in steps of four samples."""
-    return np.round(np.abs(sound) * 32767).astype(int) - 1_000
-
-
-def jumps_back(at: np.ndarray) -> np.ndarray:
-    """Where, within a crossfade, the place heard falls by more than a thousand samples."""
-    falls = at[FADE:] < at[:-FADE] - 1_000
-    return np.flatnonzero(falls[1:] & ~falls[:-1])
 
 
 def speak(page: Page, pcm: np.ndarray, text: str = TEXT, seams: list[int] | None = None, **fields: Any) -> str:

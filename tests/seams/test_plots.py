@@ -6,7 +6,7 @@ import gc
 import io
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import made_signals as made
 import numpy as np
@@ -15,6 +15,7 @@ from figure_text import words
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from streamtts.seams import analyse, plots, timeline
 
@@ -101,6 +102,18 @@ def test_axes_are_labelled_with_their_units(figures: dict[str, Figure]) -> None:
     }.items():
         for label in expected:
             assert label in words(figures[name]), (name, label)
+
+
+def test_a_long_verdict_is_not_cut_off_above_the_waveform(faulty: made.Audio) -> None:
+    everywhere = "0.28 s, 1.16 s, 1.76 s, 2.52 s, 3.48 s, 4.68 s and 6.20 s"
+    sentence = f"Seven clicks, at {everywhere}; seven holes, at {everywhere}; one jump in pitch, at 6.20 s."
+    report = replace(analyse(faulty, SEAMS), sentence=sentence)
+    figure = plots.waveform(faulty, SEAMS, report=report)
+    plots.to_png(figure)
+    (title,) = (text for text in figure.findobj(Text) if text.get_text().startswith("Seven clicks"))
+    assert title.get_text().replace("\n", " ") == sentence
+    box = title.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
 
 
 def test_a_line_stands_at_every_seam(figures: dict[str, Figure]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from figure_text import words
 from made_trials import TRIAL
@@ -62,6 +63,26 @@ def test_the_trade_off_rings_the_chosen_setting_on_both_sides(figures: dict[str,
         ring = [line for line in axes.lines if line.get_label() == "chosen"]
         assert len(ring) == 1
         assert (ring[0].get_xdata()[0], ring[0].get_ydata()[0]) == pytest.approx((x, 10 / 11))
+
+
+def test_a_label_lies_on_no_line_and_the_chosen_setting_has_one() -> None:
+    """Two best settings lie so near each other that only one of them has room for its label beside it."""
+    measured = [(1.89, 145, 0.3025), (1.31, 131, 0.303), (1.28, 130, 0.305), (1.11, 143, 0.323), (1.03, 169, 0.356)]
+    trials = [
+        replace(TRIAL, label=f"context {k}, lookahead 3", log_mel_db=db, ttfa_ms=ms, rtf=rtf)
+        for k, (db, ms, rtf) in enumerate(measured)
+    ]
+    figure = trade_off(trials, chosen="context 2, lookahead 3")
+    plots.to_png(figure)
+    for axes in figure.axes:
+        assert "context 2, lookahead 3" in [label.get_text() for label in axes.texts]
+        (line,) = [line for line in axes.lines if line.get_label() == "best trade-offs"]
+        corners = axes.transData.transform(line.get_xydata())
+        along = np.concatenate([np.linspace(a, b, 200) for a, b in zip(corners, corners[1:], strict=False)])
+        for label in axes.texts:
+            (x0, y0), (x1, y1) = label.get_window_extent().get_points()
+            x, y = along.T
+            assert not ((x0 < x) & (x < x1) & (y0 < y) & (y < y1)).any(), label
 
 
 def test_the_trade_off_says_how_many_settings_were_not_measured() -> None:

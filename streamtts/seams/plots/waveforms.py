@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ZOOM_MS = 20.0  # either side of a seam
 MAX_ZOOMS = 12  # more small pictures than that are too small
 COLUMNS = 4
+TITLE = 115  # characters of a title that fit into one line
 
 
 def waveform(
@@ -41,19 +43,19 @@ def waveform(
         theme: ``light`` or ``dark``.
     """
     x = mono(samples)
-    figure, look = new_figure(2.6, theme)
-    axes = figure.add_axes((0.075, 0.2, 0.91, 0.63))
+    unmeasured = f"{len(seams)} seam{'' if len(seams) == 1 else 's'}, not measured" if len(seams) else "no seams"
+    title = textwrap.wrap(report.sentence if report is not None else unmeasured, TITLE)
+    height = 2.6 + 0.16 * (len(title) - 1)
+    figure, look = new_figure(height, theme)
+    axes = figure.add_axes((0.075, 0.52 / height, 0.91, 1.64 / height))
     if len(x):  # lowest and highest sample of each pixel column
         columns = np.unique(np.linspace(0, len(x), min(1800, len(x)) + 1).astype(np.int64))[:-1]
         low, high = np.minimum.reduceat(x, columns), np.maximum.reduceat(x, columns)
         axes.fill_between(columns / sample_rate, low, high, color=look.stream, lw=0.4, label="stream")
     peak = 1.1 * float(np.abs(x).max(initial=0.01))
     axes.set(xlim=(0, max(len(x), 1) / sample_rate), ylim=(-peak, peak))
-    unmeasured = f"{len(seams)} seam{'' if len(seams) == 1 else 's'}, not measured" if len(seams) else "no seams"
     dress(axes, look, x="time (s)", y="amplitude (full scale = 1)")
-    axes.set_title(
-        report.sentence if report is not None else unmeasured, color=look.ink, fontsize=9, loc="left", pad=10
-    )
+    axes.set_title("\n".join(title), color=look.ink, fontsize=9, loc="left", pad=10)
     mark_seams(axes, seams, audible_seams(report), look, sample_rate)
     return figure
 
