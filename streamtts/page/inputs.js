@@ -44,7 +44,6 @@ function buildInput(field, changed) {
     show(value);
     changed(value);
   };
-  onEnter(exact, exact.onchange);
   return { field, row, show };
 }
 

@@ -16,13 +16,12 @@ function keepEnter(root) {
   root.querySelectorAll(controls).forEach((control) => (control.dataset.lmSuppressShortcuts = "true"));
 }
 
-/** Enter in a box does this. JupyterLab cancels what a browser does by itself then: to send a form, or to say that the value has changed. */
-function onEnter(box, act) {
-  box.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
-    event.preventDefault();
-    act();
-  });
+/**
+ * Enter stays in this widget, with Shift and Ctrl, too. JupyterLab would run the cell, or cancel what the browser does: begin a new
+ * line, take a typed number, send a form.
+ */
+function ownEnter(root) {
+  root.addEventListener("keydown", (event) => event.key === "Enter" && event.stopPropagation());
 }
 
 /** Disables or enables a button. The keyboard goes on at `next`: a button that is disabled loses it. */

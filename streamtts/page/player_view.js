@@ -47,6 +47,7 @@ class PlayerView {
     this.takes = new TakesView(player, this.$("takes"), () => host.actions?.() ?? []);
     this.$("made-by").textContent = `TTFA ${host.madeBy}`;
     keepEnter(this.root); // not the text box, which keeps JupyterLab's shortcuts (Ctrl+S)
+    ownEnter(this.root);
     this.connect();
     this.frame = 0;
     this.showSoon = (event) => {
@@ -81,7 +82,6 @@ class PlayerView {
       if (event.key === "Escape") player.stop();
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return;
       event.preventDefault();
-      event.stopPropagation(); // not also "run this cell"
       if (event.repeat) return; // a key that is held down is one wish
       if (event.target.type === "number") {
         event.target.blur(); // what was typed counts now

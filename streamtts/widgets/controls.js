@@ -57,7 +57,6 @@ function render({ model, el }) {
     $("naming").hidden = true;
     $("save").focus();
   };
-  onEnter($("name"), () => $("naming").requestSubmit());
   $("serve").onclick = () => model.send({ type: "serve" });
   for (const button of root.querySelectorAll(".copy")) {
     button.onclick = async () => {
@@ -66,6 +65,7 @@ function render({ model, el }) {
     };
   }
   keepEnter(root);
+  ownEnter(root);
   const traits = "change:values change:live change:presets change:note";
   model.on(traits, show);
   show();

@@ -131,6 +131,7 @@ class CrossfadeView {
       this.status, this.verdict, this.overview, this.key, this.zooms,
     );
     keepEnter(this.root);
+    ownEnter(this.root);
   }
 
   /** Sends the newest slider position as soon as the previous one is answered. */

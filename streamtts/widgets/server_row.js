@@ -15,6 +15,7 @@ function render({ model, el }) {
   root.className = "streamtts-panel";
   root.innerHTML = MARKUP;
   keepEnter(root);
+  ownEnter(root);
   el.append(root);
   const $ = (selector) => root.querySelector(selector);
 

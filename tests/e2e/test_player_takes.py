@@ -367,9 +367,9 @@ def test_axe_finds_no_serious_fault_and_nothing_is_cut_off(browser: Browser, sit
     open_host(page, site)
     if dark:  # JupyterLab's own colours
         colours = {"font-color1": "#fff", "font-color2": "#b3b3b3"}
-        style = ";".join(f"--jp-ui-{name}: {value}" for name, value in colours.items())
+        style = ";".join(f"--jp-ui-{name}: {value}" for name, value in colours.items()) + ";--jp-brand-color1: #2196f3"
         style += ";--jp-layout-color1: #111;--jp-layout-color2: #424242;--jp-border-color1: #616161;background: #111"
-        page.evaluate("(style) => (document.body.style = style)", style)
+        page.evaluate("(style) => ((document.body.style = style), (document.body.dataset.jpThemeLight = false))", style)
     utterance = speak(page, np.concatenate([tone(1.0), tone(0.5, 300)]), seams=[24_000])
     say(page, utterance, "verdict", sentence="One click, at 1.00 s", places=[{"sample": 24_000, "what": "click"}])
     page.get_by_role("button", name="Keys").click()
