@@ -18,10 +18,10 @@ function keepEnter(root) {
 
 /**
  * Enter stays in this widget, with Shift and Ctrl, too. JupyterLab would run the cell, or cancel what the browser does: begin a new
- * line, take a typed number, send a form.
+ * line, take a typed number, send a form. It waits to do so from the keydown of Shift on.
  */
 function ownEnter(root) {
-  root.addEventListener("keydown", (event) => event.key === "Enter" && event.stopPropagation());
+  root.addEventListener("keydown", (event) => ["Enter", "Shift"].includes(event.key) && event.stopPropagation());
 }
 
 /** Disables or enables a button. The keyboard goes on at `next`: a button that is disabled loses it. */

@@ -56,6 +56,12 @@ class Panel:
     def defaults(self) -> None:
         self.page.get_by_role("button", name="Defaults").click()
         self.set_slider("player buffer", 2000)
+        meant = "{f['name']: f['default'] for f in panel.controls.fields} | {'prebuffer_ms': 2000}"
+        for _ in range(100):  # until the kernel has them: the test's questions go another way than the page's messages
+            if self.kernel.ask(f"panel.controls.values == {meant}"):
+                return
+            self.page.wait_for_timeout(100)
+        pytest.fail("the kernel does not get the default settings")
 
     def compared(self) -> None:
         """Wait for the figure of the last utterance."""
