@@ -97,4 +97,4 @@ def test_the_heat_map_leaves_the_unmeasured_field_empty_and_says_so(figures: dic
 
 def test_the_heat_map_shows_the_best_of_each_pair(figures: dict[str, Figure]) -> None:
     fields = [text.get_text() for text in figures["heat map"].axes[0].texts]
-    assert fields == ["1", "2", "3", "not\nmeasured"]
+    assert fields == ["1.00", "2.00", "3.00", "not\nmeasured"]
