@@ -11,6 +11,7 @@ import streamtts
 from streamtts.chunks import decoder
 from streamtts.seams import SeamReport, Verdict, analyse
 from streamtts.seams.judge import CHANCE
+from streamtts.widgets.speak import HELLO
 
 TEXTS = (Path(__file__).parents[1] / "varied_texts.txt").read_text().splitlines()
 
@@ -41,6 +42,16 @@ def test_no_seam_stands_out_by_default(model) -> None:
     assert len(made) >= 20 and seams >= 50 and all(r.verdict is not Verdict.NOT_MEASURED for r in made)
     # One in a hundred by chance, as for intact speech.
     assert binom.sf(found - 1, seams, 0.01) > 0.05, "\n".join(r.table() for r in made if r.places)
+
+
+@pytest.mark.parametrize("watermark", [True, False])
+@pytest.mark.parametrize("lookahead", [3, 10])
+def test_the_verdict_on_the_panels_text_does_not_flip(model, watermark: bool, lookahead: int) -> None:
+    settings = streamtts.Settings(watermark=watermark, vocoder_lookahead_tokens=lookahead)
+    streamed = streamtts.stream(model, HELLO, settings=settings).collect()
+    whole = streamtts.synthesize(model, tokens=streamed.tokens, settings=settings)
+    report = analyse(streamed.samples, streamed.seams, reference=whole.samples)
+    assert report.verdict is Verdict.CLEAN, report.sentence
 
 
 def test_a_vocoder_that_guesses_for_several_chunks_adds_no_seam_that_stands_out(model, monkeypatch) -> None:
