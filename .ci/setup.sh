@@ -114,7 +114,11 @@ $venv/bin/python -m pip install --quiet --no-deps --requirement $chosen ||
     fail "pip could not install $lock; its message is above. Run the same command again to go on."
 # The lock already holds everything: our own package is only linked, with the setuptools that was just installed.
 $venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-$venv/bin/python -m compileall -q streamtts || true # so that the first start is not slower than later ones
+# So that the first start is not slower than later ones, and the first clip not by a quarter of a minute: numba compiles
+# librosa's functions once. Two processes that did so at the same time could keep a mixture that crashes every process
+# after them (numba issue 10128).
+$venv/bin/python -m compileall -q streamtts || true
+$venv/bin/python -c 'import numpy; from streamtts.audio import f0_track; f0_track(numpy.ones(24_000, "float32"))' || true
 echo "$stack $torch" > $venv/streamtts.stack
 key > $stamp
 echo "streamtts set-up: done"
