@@ -52,7 +52,7 @@ def crossfade_gains(n: int, shape: CrossfadeShape) -> tuple[Samples, Samples]:
     ``linear`` and ``hann`` add up to 1 at every sample, which suits versions that are alike. With ``equal_power`` the
     squares add up to 1, which suits unrelated versions.
     """
-    t = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
+    t = ((np.arange(n) + 0.5) / max(n, 1)).astype(np.float32)
     if shape == "linear":
         return 1 - t, t
     if shape == "hann":

@@ -6,7 +6,6 @@ Every check ends as good, as a fault or as *not measured*. What was not measured
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +17,7 @@ from ..seams import SeamReport, analyse
 from ..seams.continuity import PlaybackReport, playback
 from ..seams.measures import levels
 from ..seams.report import Verdict
+from ..text.alignment import opcodes
 from ..text.split import sentence_ends
 from ..text.word_errors import plain_words, word_errors
 from .decode import Heard, decode
@@ -318,7 +318,7 @@ def lost_and_doubled(text: str, heard: str) -> tuple[list[str], list[str]]:
     """Words of a text with nothing heard in their place, and words heard once more beside themselves."""
     said, got = plain_words(text), plain_words(heard)
     lost, twice = [], []
-    for kind, a, b, c, d in SequenceMatcher(None, said, got, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in opcodes(said, got):
         more = got[c:d]
         if kind in ("delete", "replace") and b - a > d - c:
             lost += said[a + (d - c) : b]

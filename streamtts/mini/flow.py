@@ -72,7 +72,7 @@ def start_from_checkpoint(flow: Any, table: SummedTable, folder: Path, part: Par
     earlier = under("tokenizer.")
     width = earlier["quantizer._codebook.project_down.weight"].shape[1]
     layers = len({k.split(".")[2] for k in earlier if k.startswith("encoder.blocks.")})
-    tokenizer = build_tokenizer(S3GenSizes(tokenizer_size=width, tokenizer_layers=layers)).eval()
+    tokenizer: Any = build_tokenizer(S3GenSizes(tokenizer_size=width, tokenizer_layers=layers)).eval()
     tokenizer.load_state_dict({k: v for k, v in earlier.items() if k.startswith(("encoder.", "quantizer."))})
     rows, mel128 = weights["flow.input_embedding.weight"], Mel128()
     sums, counts = torch.zeros(SOUNDS, rows.shape[1]), torch.zeros(SOUNDS)

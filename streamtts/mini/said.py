@@ -3,7 +3,7 @@
 A code names the phone that is spoken, so no ears are needed: the phones of an utterance are laid beside those of its
 text, and words left out or said twice are counted. Whether they can be understood is for others to hear (`evaluate`).
 
-Phones are laid side by side by `difflib.SequenceMatcher`, longest stretch in common first. Lengths do not count: equal
+Phones are laid side by side with as few changes as possible (`text.alignment`). Lengths do not count: equal
 phones next to each other with no silence between are one, in the text as in the speech. Marks and unknown units say
 nothing.
 """
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..text.alignment import opcodes
 from .phones import CODES, DETAILS, PAUSES, SAMPLES_PER_TOKEN, SILENCE, SOUNDS, SPECIAL_UNITS, phone_of
 
 SAID_SHARE = 0.5  # of a word's phones; with fewer it is lost
@@ -100,7 +100,7 @@ def compare(units: Sequence[str], codes: Iterable[int]) -> Said:
     counts = [owner.count(word) for word in range(len(words))]
     there, again = [0] * len(words), [0] * len(words)
     errors = extra = 0
-    for kind, a, b, c, d in SequenceMatcher(None, given, said, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in opcodes(given, said):
         if kind == "equal":
             for place in range(a, b):
                 there[owner[place]] += 1
@@ -140,9 +140,10 @@ def unit_starts(units: Sequence[str], codes: Sequence[int]) -> NDArray[np.float6
         if phone not in (last, SILENCE):
             said.append((phone, place))
     starts = np.full(len(units), np.nan)
-    matcher = SequenceMatcher(None, [phone for phone, _ in given], [phone for phone, _ in said], autojunk=False)
-    for a, b, size in matcher.get_matching_blocks():
-        for (_, unit_place), (_, code_place) in zip(given[a : a + size], said[b : b + size], strict=True):
+    for kind, a, b, c, d in opcodes([phone for phone, _ in given], [phone for phone, _ in said]):
+        if kind != "equal":
+            continue
+        for (_, unit_place), (_, code_place) in zip(given[a:b], said[c:d], strict=True):
             timing = codes[code_place] % DETAILS % 3 - 1
             starts[unit_place] = (code_place + timing / 3) * SAMPLES_PER_TOKEN
     return starts
@@ -152,8 +153,8 @@ def _count_again(more: list[int], given: list[int], owner: list[int], a: int, b:
     """Count phones said once more: those also in the text around places a to b, as far as the stretch is long."""
     low, high = max(0, a - len(more)), min(len(given), b + len(more))
     found = False
-    for match in SequenceMatcher(None, more, given[low:high], autojunk=False).get_matching_blocks():
-        for place in range(low + match.b, low + match.b + match.size):
+    for kind, _, _, c, d in opcodes(more, given[low:high]):
+        for place in range(low + c, low + d) if kind == "equal" else ():
             again[owner[place]] += 1
             found = True
     return found

@@ -52,7 +52,7 @@ def xvector_bank(work: Path, sizes: S3GenSizes) -> dict[str, NDArray[Any]]:
         return dict(np.load(path))
     part, encoder = Part(work / "corpus", "speech"), build_speaker_encoder(sizes)
     items = [i for i in range(len(part)) if part.items[i]["low"] and part.items[i]["tokens"] >= 40][:UTTERANCES]
-    bank = {}
+    bank: dict[str, Any] = {}
     for mel, audio in (("mel", "audio"), ("mel_low", "audio_low")):
         bank[mel] = np.concatenate([xvector(encoder, part.get(i, audio) / 32768.0).numpy() for i in items])
     np.savez(path, **bank)

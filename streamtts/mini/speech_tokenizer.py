@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,8 @@ def train_tokenizer(
         """Loss, share of right phones."""
         with bf16():
             h, _ = net["encoder"](mel, MELS128_PER_TOKEN * lengths)
-            z = net["quantizer"]._codebook.project_down(h).float().tanh() * FSQ_SCALE  # (B, T, 8)
+            quantizer: Any = net["quantizer"]
+            z = quantizer._codebook.project_down(h).float().tanh() * FSQ_SCALE  # (B, T, 8)
         target = code_digits(code.clamp(min=0)).float()
         valid = (code >= 0).float()[..., None]
         loss = ((z - target) ** 2 * DIGIT_WEIGHTS * valid).sum() / valid.sum()

@@ -42,6 +42,8 @@ RESOLUTIONS = [(2048, 240), (1024, 120), (512, 60), (256, 30), (128, 16)]  # win
 class SpectralLoss(nn.Module):
     """Distance of two waveforms in log magnitude at five resolutions and in log mel."""
 
+    mel: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         from librosa.filters import mel as mel_filters

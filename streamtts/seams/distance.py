@@ -71,7 +71,7 @@ def log_mel_difference(stream: npt.ArrayLike, reference: npt.ArrayLike, sample_r
     if not len(r):
         return np.empty((N_MELS, 0))
     a, b = mel_db(x, sample_rate), mel_db(r, sample_rate)
-    floor = b.max() - MEL_RANGE_DB
+    floor = np.max(b) - MEL_RANGE_DB
     return np.asarray(np.abs(np.maximum(a, floor) - np.maximum(b, floor)), dtype=np.float64)
 
 
@@ -127,7 +127,7 @@ def lag_ms(x: Floats, reference: Floats, points: Points, sample_rate: int = SAMP
 def _best_lag(piece: Floats, around: Floats, hop: int) -> int:
     """The lag in hops from the middle of `around` at which its spectra are most like those of `piece`."""
     a, b = _fine_spectra(piece, hop), _fine_spectra(around, hop)
-    floor = b.max() - LAG_RANGE_DB
+    floor = np.max(b) - LAG_RANGE_DB
     a, b = np.maximum(a, floor), np.maximum(b, floor)
     lags = b.shape[1] - a.shape[1] + 1
     distances = np.array([np.mean(np.abs(a - b[:, k : k + a.shape[1]])) for k in range(lags)])

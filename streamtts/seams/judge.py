@@ -159,7 +159,7 @@ def _control(values: Floats, percentile: float) -> Control:
     known = values[np.isfinite(values)]
     if len(known) < MIN_CONTROL_POINTS:
         return Control(len(known), None, None, None)
-    return Control(len(known), float(np.median(known)), float(np.percentile(known, percentile)), float(known.max()))
+    return Control(len(known), float(np.median(known)), float(np.percentile(known, percentile)), float(np.max(known)))
 
 
 Flags = dict[str, npt.NDArray[np.bool_]]  # by measure: one boolean per point

@@ -84,7 +84,7 @@ def jumps(stream: Spectra, reference: Spectra, points: Points, seams: Points) ->
     made = {name: np.full(len(points), np.nan) for name in ("level_jump_db", "timbre_jump_db", "pitch_jump_cents")}
     n = min(len(stream.power), len(reference.power))
     s, r = (a.bands[:n] for a in (stream, reference))
-    floor = r.max() - RANGE_DB if n else 0.0
+    floor = np.max(r) - RANGE_DB if n else 0.0
     bands = np.clip(np.maximum(s, floor) - np.maximum(r, floor), -20, 20)
     quiet = reference.loud_db - SOUND_DB
     level = np.maximum(stream.level_db[:n], quiet) - np.maximum(reference.level_db[:n], quiet)

@@ -93,7 +93,7 @@ def find_text_heads(gpt2: Backbone, tokenizer: Any, voice: Voice, architecture: 
     random = RandomStream(0)
     settings = Settings(max_tokens=STEPS)
     for n, _ in enumerate(speech_tokens(gpt2, ids, voice, architecture, settings, random, watch)):
-        if n == FIRST_LOOK and correlations(np.stack(seen)).max() < MIN_CORRELATION:
+        if n == FIRST_LOOK and np.max(correlations(np.stack(seen))) < MIN_CORRELATION:
             return None
     return heads_that_follow(np.stack(seen), ids.shape[1])
 

@@ -169,7 +169,7 @@ class _Attended:
 
     def place(self, step: int) -> Place:
         """Decide a step, by all steps so far; steps are asked for in order."""
-        at = int(self._total[_MOST_SKIPPED + 1 :].argmax())
+        at = int(np.argmax(self._total[_MOST_SKIPPED + 1 :]))
         for came in self._from[:step:-1]:
             at -= int(came[at])
         self._at = max(self._at, at)

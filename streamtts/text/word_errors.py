@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
+from .alignment import opcodes
 from .number_words import ordinal, spell
 
 
@@ -45,8 +45,8 @@ def starts_apart(said: Sequence[tuple[str, float]], heard: Sequence[tuple[str, f
         heard: The same of the listener.
     """
     ours, theirs = ([" ".join(plain_words(word)) for word, _ in side] for side in (said, heard))
-    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
-    return [said[b.a + i][1] - heard[b.b + i][1] for b in blocks for i in range(b.size)]
+    equal = [(a, b, c) for kind, a, b, c, _ in opcodes(ours, theirs) if kind == "equal"]
+    return [said[a + i][1] - heard[c + i][1] for a, b, c in equal for i in range(b - a)]
 
 
 def plain_words(text: str) -> list[str]:

@@ -49,7 +49,7 @@ def trade_off(trials: Sequence[Trial], *, chosen: str | None = None, theme: Them
         if ringed.any():
             axes.plot(*points[ringed].T, "o", label="chosen", ms=14, mfc="none", mec=look.bad, mew=2)
         axes.margins(x=0.14)
-        axes.set_ylim(0.0, 1.15 * float(distance.max(initial=0.0)) or 1.0)
+        axes.set_ylim(0.0, 1.15 * float(np.max(distance, initial=0.0)) or 1.0)
         named = [*np.flatnonzero(ringed), *np.flatnonzero(front & ~ringed)]  # the chosen one has the first choice
         _name_points(axes, [t.label for t in known], points, named, order, look)
     add_legend(panels[1], look, loc="upper right")

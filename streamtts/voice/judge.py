@@ -202,8 +202,8 @@ def _two_pitches(f0: NDArray[np.float64]) -> tuple[float, float] | None:
     if len(lows) < 2 * least:
         return None
     gaps = np.diff(lows)[least - 1 : len(lows) - least]
-    at = int(gaps.argmax()) + least
-    if gaps.max() < _APART_SEMITONES:
+    at = int(np.argmax(gaps)) + least
+    if np.max(gaps) < _APART_SEMITONES:
         return None
     return float(2 ** (np.median(lows[:at]) / 12)), float(2 ** (np.median(lows[at:]) / 12))
 
@@ -235,7 +235,7 @@ def _echo_ms(x: Samples) -> float:
     cepstrum = np.fft.irfft(np.log(spectrum + spectrum.mean() * 1e-4 + 1e-20))
     first = SAMPLE_RATE // 20
     delays = cepstrum[first : SAMPLE_RATE * 7 // 10]
-    at = int(delays.argmax())
+    at = int(np.argmax(delays))
     return (first + at) / SAMPLE_RATE * 1e3 if delays[at] > _ECHO * delays.std() else 0.0
 
 

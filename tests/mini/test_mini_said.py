@@ -81,6 +81,12 @@ def test_one_of_several_equal_words_is_missed():
     assert len(said.lost) == 1 and said.phone_errors == 4
 
 
+def test_a_word_that_comes_again_and_again_is_not_lost_by_another_vowel():
+    oops = [" ˈu", "p", "s"]
+    said = compare([*oops * 5, "!"], codes(["p", "s", "j", *oops, " ˈɪ", "p", "s", *oops, *oops]))
+    assert said.whole and said.phone_errors == 3
+
+
 def test_equal_phones_that_meet_are_one_unless_a_pause_is_between():
     assert words_of([" ɡ", "ˈæ", "s", " s", "ˈɪ", "t"])[2] == [0, 0, 0, 1, 1]
     assert words_of([" ˈA", ".", " ˈA"])[2] == [0, 1]

@@ -82,7 +82,7 @@ def test_a_word_skipped_inside_a_text_is_said_after_all(model):
 
 @pytest.fixture
 def early_stops(model, monkeypatch):
-    """The stop token is by far the likeliest at one step in fifteen. The fixture is the untouched function."""
+    """The stop token is by far the likeliest at one step in fifteen."""
     rng, logits = np.random.default_rng(0), model.gpt2.logits
 
     def planted(*args):
@@ -93,31 +93,20 @@ def early_stops(model, monkeypatch):
         return found
 
     monkeypatch.setattr(model.gpt2, "logits", planted)
-    return logits
 
 
 @pytest.mark.slow
 def test_a_t3_that_wants_to_stop_anywhere_is_kept_on_until_the_last_word(model, early_stops, some):
-    planted = model.gpt2.logits
-
-    def unplanted(text):
-        model.gpt2.logits = early_stops
-        tokens, _ = spoken(model, text)
-        model.gpt2.logits = planted
-        return tokens
-
     lines = VARIED.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 300
     early, long, unreported = [], [], []
     for text in some(lines):
         tokens, said = spoken(model, text)
         found = compare(units(model, text), tokens)
-        if found.ended_early or (len(found.lost) >= 2 and said.complete):
-            alone = compare(units(model, text), unplanted(text))  # mini mumbles "Oops oops oops" as it is
-            if found.ended_early and not alone.ended_early:
-                early.append(text)
-            if len(found.lost) >= len(alone.lost) + 2 and said.complete:
-                unreported.append(text)
+        if found.ended_early:
+            early.append(text)
+        if len(found.lost) >= 2 and said.complete:
+            unreported.append(text)
         if len(tokens) > 40 + 4 * len(text):
             long.append(text)
     assert (early, long, unreported) == ([], [], [])

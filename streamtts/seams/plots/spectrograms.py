@@ -47,7 +47,7 @@ def mel_difference(
     inches = figure.get_size_inches()[1]
     figure.subplots_adjust(left=0.075, right=0.9, top=1 - 0.36 / inches, bottom=0.5 / inches, hspace=0.28)
     stream_db = distance.mel_db(samples, sample_rate)
-    loudest = float(stream_db.max(initial=-100))
+    loudest = float(np.max(stream_db, initial=-100))
     span = (loudest - LEVEL_SPAN_DB, loudest)
     _mel_image(rows[0], stream_db, look, look.heat, span, "stream, log-mel spectrogram", "level (dB)")
     if reference is not None:
