@@ -207,6 +207,7 @@ def pretend_gpu(device: str) -> Iterator[GpuMode]:
             "stream": lambda _: contextlib.nullcontext(),
             "CUDAGraph": PretendGraph,
         },
+        torch.backends.cudnn: {"is_acceptable": lambda _: False},
         torch.backends.mps: {"is_available": lambda: gpu.type == "mps"},
     }
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode(), GpuMode(gpu) as mode:

@@ -42,7 +42,7 @@ DEFERRED: dict[str, dict[str, Any]] = {
 # Needed before the first sound, and independent of PyTorch: imported beside it.
 _BESIDE = ("scipy.signal", "onnx", "onnxruntime")
 _THREAD = "streamtts-imports"
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def import_stock() -> Any:
@@ -103,19 +103,36 @@ def import_beside() -> None:
 
 
 @contextlib.contextmanager
+def without_compiler() -> Iterator[None]:
+    """PyTorch's compiler is not imported: newer ones' modules on the ``meta`` device ask it to leave them alone."""
+    with _lock, _deferred("torch._dynamo"):
+        yield
+
+
+@contextlib.contextmanager
 def _stand_ins() -> Iterator[None]:
-    put = {name: _Deferred(name, constants) for name, constants in DEFERRED.items() if name not in sys.modules}
-    modules: dict[str, ModuleType] = dict(put)
+    other = {}
     if sys.modules.get("pkg_resources") is None:
-        modules["pkg_resources"] = pkg_resources = ModuleType("pkg_resources")
+        other["pkg_resources"] = pkg_resources = ModuleType("pkg_resources")
         pkg_resources.resource_filename = _resource_filename  # type: ignore[attr-defined]
-    sys.modules.update(modules)
     of_packages = importlib.metadata.packages_distributions
     importlib.metadata.packages_distributions = _Distributions
     try:
-        yield
+        with _deferred(*DEFERRED, **other):
+            yield
     finally:
         importlib.metadata.packages_distributions = of_packages
+
+
+@contextlib.contextmanager
+def _deferred(*names: str, **other: ModuleType) -> Iterator[None]:
+    """Of these modules those that are not imported yet are stand-ins; the others are put beside them."""
+    put = {name: _Deferred(name, DEFERRED[name]) for name in names if name not in sys.modules}
+    modules = {**put, **other}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
         for name, module in modules.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]

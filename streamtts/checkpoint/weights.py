@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ..errors import CheckpointError, StreamTTSError
+from .stock_imports import without_compiler
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,7 @@ def init_empty_weights() -> Iterator[None]:
                 return args[0] if args else kwargs["tensor"]
             return func(*args, **(kwargs or {}))
 
-    with torch.device("meta"), NoRandomInit():
+    with without_compiler(), torch.device("meta"), NoRandomInit():
         yield
 
 

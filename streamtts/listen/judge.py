@@ -28,7 +28,6 @@ CUT_DB = 20.0  # an end that is no further under the loud parts was cut off
 HOLE_MS = 8.0  # shorter stretches of nothing are not heard as holes
 HOLE_DB = 25.0  # sound on both sides of a hole is no further under the loud parts
 NOTHING_DB = -75.0
-CONTROLS, CLICK_REACH_MS = 10_000, 0.5  # packets may be short, and joins many: see `seams.judge.analyse`
 WORDS = 2  # words lost or said twice: with fewer, the recogniser may be wrong
 PACE = (6.0, 26.0)  # letters and spaces a second: slower or faster than anybody speaks
 
@@ -244,9 +243,7 @@ def _joins(heard: Heard, told: list[int] | None) -> tuple[SeamReport | None, Che
     if heard.joins is None:
         return None, unknown(f"{heard.format} hides where packets join; ask for pcm or wav")
     joins = [j for j in {*heard.joins, *(told or ())} if 0 < j < len(heard.samples)]
-    report = analyse(
-        heard.samples, joins, sample_rate=heard.rate, control_points=CONTROLS, click_reach_ms=CLICK_REACH_MS
-    )
+    report = analyse(heard.samples, joins, sample_rate=heard.rate, packets=True)
     if report.verdict is Verdict.NOT_MEASURED:
         return report, unknown(report.sentence.removeprefix("Not measured: ").rstrip("."))
     return report, checked(report.sentence.rstrip(".") if report.verdict is Verdict.AUDIBLE else "")

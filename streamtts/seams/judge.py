@@ -39,6 +39,7 @@ PERCENTILE = {True: 95.0, False: 99.0}  # with a reference, and without
 GUARD_MS = 80.0  # control points keep this far from every seam (less where seams lie closer together)
 SAME_AS_REFERENCE = 2.0  # a click less than so many times the sharpest of one-shot there is speech
 CLEARLY = 1.25  # without a reference: so many times the largest control point
+CLEARLY_CLICKS = 2.0  # among many joins of packets, since the loudest plosive lies at one of them by chance
 CHANCE = 0.01  # a number of seams less probable than this is more than chance
 
 
@@ -49,8 +50,7 @@ def analyse(
     reference: npt.ArrayLike | None = None,
     sample_rate: int = SAMPLE_RATE,
     seed: int = 0,
-    control_points: int = CONTROL_POINTS,
-    click_reach_ms: float = 2.0,
+    packets: bool = False,
 ) -> SeamReport:
     """Measure every seam of an utterance and judge it against random points of the same audio.
 
@@ -60,9 +60,8 @@ def analyse(
         reference: One-shot audio of the same tokens with the same noise (`synthesize(model, tokens=...)`).
         sample_rate: Hz.
         seed: Of the random control points; the same seed gives the same report.
-        control_points: How many.
-        click_reach_ms: A click belongs to a seam that is no farther away. Where seams are many and nothing is there to
-            compare with, the loudest plosive lies near one by chance: then take a short reach and many control points.
+        packets: The seams are where packets of an unknown server join: known to the sample, perhaps hundreds, and
+            mostly inside one decoder pass.
 
     Raises:
         ValueError: audio not mono or not finite, or a seam outside it.
@@ -73,13 +72,17 @@ def analyse(
         bad = at[0] if at[0] <= 0 else at[-1]
         raise ValueError(f"seam at sample {bad}; it must lie inside the audio, 1 to {len(x) - 1}")
     ref = None if reference is None else measures.mono(reference)
-    measured = _Measured(x, None if ref is None else _fit(ref, len(x)), at, sample_rate, click_reach_ms)
-    controls_at = _control_points(len(x), at, sample_rate, np.random.default_rng(seed), control_points)
+    reach_ms, count, clearly = (0.1, 10_000, CLEARLY_CLICKS) if packets else (2.0, CONTROL_POINTS, CLEARLY)
+    measured = _Measured(x, None if ref is None else _fit(ref, len(x)), at, sample_rate, reach_ms)
+    controls_at = _control_points(len(x), at, sample_rate, np.random.default_rng(seed), count)
     at_seams, at_controls = measured.at(at, shift=True), measured.at(controls_at, shift=False)
     against = ref is not None
     controls = {m.name: _control(at_controls[m.name], PERCENTILE[against]) for m in MEASURES}
     judged = controls["click"].limit is not None
-    stands_out = _beyond_reference(at_seams, controls) if against else _beyond_chance(at_seams, at_controls, controls)
+    if against:
+        stands_out = _beyond_reference(at_seams, controls)
+    else:
+        stands_out = _beyond_chance(at_seams, at_controls, controls, {"click": clearly})
     rows = tuple(
         SeamRow(
             sample=int(p),
@@ -114,9 +117,7 @@ def _fit(reference: Floats, length: int) -> Floats:
     return reference[:length] if len(reference) >= length else np.pad(reference, (0, length - len(reference)))
 
 
-def _control_points(
-    length: int, seams: Points, sample_rate: int, rng: np.random.Generator, count: int = CONTROL_POINTS
-) -> Points:
+def _control_points(length: int, seams: Points, sample_rate: int, rng: np.random.Generator, count: int) -> Points:
     """Random samples away from every seam; empty where the seams leave no room."""
     gaps = np.diff(np.concatenate([[0], seams, [length]]))
     guard = int(min(GUARD_MS * sample_rate / 1000, gaps.min() / 4)) if len(seams) else 0
@@ -182,7 +183,10 @@ def _beyond_reference(values: Mapping[str, Floats], controls: Mapping[str, Contr
 
 
 def _beyond_chance(
-    values: Mapping[str, Floats], at_controls: Mapping[str, Floats], controls: Mapping[str, Control]
+    values: Mapping[str, Floats],
+    at_controls: Mapping[str, Floats],
+    controls: Mapping[str, Control],
+    clearly: Mapping[str, float],
 ) -> Flags:
     """Without a reference: all seams above the 99th percentile if they are more than chance gives, else those clearly
     above every control point. A single seam may be chance however rare that is.
@@ -191,7 +195,10 @@ def _beyond_chance(
 
     limits = {m.name: (m.floor, controls[m.name]) for m in MEASURES}
     outside = {name: max(floor, math.inf if c.limit is None else c.limit) for name, (floor, c) in limits.items()}
-    clear = {n: max(floor, math.inf if c.largest is None else CLEARLY * c.largest) for n, (floor, c) in limits.items()}
+    clear = {
+        name: max(floor, math.inf if c.largest is None else clearly.get(name, CLEARLY) * c.largest)
+        for name, (floor, c) in limits.items()
+    }
     flags = _above(values, outside)
     flagged = np.any(list(flags.values()), axis=0)
     usual = float(np.mean(np.any(list(_above(at_controls, outside).values()), axis=0))) if len(flagged) else 0.0

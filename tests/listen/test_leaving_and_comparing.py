@@ -43,6 +43,9 @@ def test_a_server_that_goes_on_speaking_to_nobody_is_found(
     assert ("went on speaking to nobody" in shown) is goes_on
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="on Python 3.14 nest_asyncio loses the current task, and asyncio.timeout raises"
+)
 def test_it_listens_and_leaves_in_a_notebook_where_nest_asyncio_has_patched_asyncio(texts: str) -> None:
     cell = """
 import asyncio, sys, nest_asyncio

@@ -76,6 +76,9 @@ def test_stop_is_not_held_up_by_a_reader_that_stalls(model):
     assert server.state == "stopped"
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="on Python 3.14 nest_asyncio loses the current task, and asyncio.timeout raises"
+)
 def test_the_server_lives_beside_nest_asyncio_and_a_busy_main_thread():
     """As in a notebook: asyncio is patched for the whole process, and a cell computes while a client streams."""
     program = """
