@@ -10,7 +10,6 @@ import json
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,6 +24,7 @@ from ..mini.phones import UNITS
 from ..mini.said import unit_starts
 from ..mini.texts import HELD_OUT
 from ..settings import SAMPLE_RATE, Policy, Settings
+from ..text.alignment import matching_blocks
 from ..text.script import Piece, script
 from ..text.text_list import read_texts
 from ..text.user_words import user_words
@@ -58,8 +58,8 @@ class Exactness:
         """Add the words of one stream."""
         written = [run for run in text.split() if any(c.isalnum() for c in run)]
         self.words += len(written)
-        matcher = SequenceMatcher(None, written, [text[slice(*word.text_range)] for word in words], autojunk=False)
-        self.told += sum(block.size for block in matcher.get_matching_blocks())
+        told = [text[slice(*word.text_range)] for word in words]
+        self.told += sum(size for _, _, size in matching_blocks(written, told))
         self.known += sum(not word.estimated for word in words)
         for word, other in zip(words, one_shot, strict=True):
             self.starts.append(_ms(word.start - other.start))

@@ -17,7 +17,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.alignment import opcodes
+from ..text.alignment import matching_blocks, opcodes
 from .phones import CODES, DETAILS, PAUSES, SAMPLES_PER_TOKEN, SILENCE, SOUNDS, SPECIAL_UNITS, phone_of
 
 SAID_SHARE = 0.5  # of a word's phones; with fewer it is lost
@@ -140,10 +140,8 @@ def unit_starts(units: Sequence[str], codes: Sequence[int]) -> NDArray[np.float6
         if phone not in (last, SILENCE):
             said.append((phone, place))
     starts = np.full(len(units), np.nan)
-    for kind, a, b, c, d in opcodes([phone for phone, _ in given], [phone for phone, _ in said]):
-        if kind != "equal":
-            continue
-        for (_, unit_place), (_, code_place) in zip(given[a:b], said[c:d], strict=True):
+    for a, b, size in matching_blocks([phone for phone, _ in given], [phone for phone, _ in said]):
+        for (_, unit_place), (_, code_place) in zip(given[a : a + size], said[b : b + size], strict=True):
             timing = codes[code_place] % DETAILS % 3 - 1
             starts[unit_place] = (code_place + timing / 3) * SAMPLES_PER_TOKEN
     return starts
@@ -153,8 +151,8 @@ def _count_again(more: list[int], given: list[int], owner: list[int], a: int, b:
     """Count phones said once more: those also in the text around places a to b, as far as the stretch is long."""
     low, high = max(0, a - len(more)), min(len(given), b + len(more))
     found = False
-    for kind, _, _, c, d in opcodes(more, given[low:high]):
-        for place in range(low + c, low + d) if kind == "equal" else ():
+    for _, at, size in matching_blocks(more, given[low:high]):
+        for place in range(low + at, low + at + size):
             again[owner[place]] += 1
             found = True
     return found

@@ -82,7 +82,7 @@ def analyse(
     if against:
         stands_out = _beyond_reference(at_seams, controls)
     else:
-        stands_out = _beyond_chance(at_seams, at_controls, controls, {"click": clearly})
+        stands_out = _beyond_chance(at_seams, at_controls, controls, clearly)
     rows = tuple(
         SeamRow(
             sample=int(p),
@@ -186,7 +186,7 @@ def _beyond_chance(
     values: Mapping[str, Floats],
     at_controls: Mapping[str, Floats],
     controls: Mapping[str, Control],
-    clearly: Mapping[str, float],
+    clearly_clicks: float,
 ) -> Flags:
     """Without a reference: all seams above the 99th percentile if they are more than chance gives, else those clearly
     above every control point. A single seam may be chance however rare that is.
@@ -195,10 +195,8 @@ def _beyond_chance(
 
     limits = {m.name: (m.floor, controls[m.name]) for m in MEASURES}
     outside = {name: max(floor, math.inf if c.limit is None else c.limit) for name, (floor, c) in limits.items()}
-    clear = {
-        name: max(floor, math.inf if c.largest is None else clearly.get(name, CLEARLY) * c.largest)
-        for name, (floor, c) in limits.items()
-    }
+    times = dict.fromkeys(limits, CLEARLY) | {"click": clearly_clicks}
+    clear = {n: max(floor, math.inf if c.largest is None else times[n] * c.largest) for n, (floor, c) in limits.items()}
     flags = _above(values, outside)
     flagged = np.any(list(flags.values()), axis=0)
     usual = float(np.mean(np.any(list(_above(at_controls, outside).values()), axis=0))) if len(flagged) else 0.0

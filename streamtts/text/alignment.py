@@ -33,6 +33,11 @@ def opcodes(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[str, int
     return found
 
 
+def matching_blocks(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[int, int, int]]:
+    """Runs of elements that stay: where they begin in a and in b, and how many they are."""
+    return [(i, k, j - i) for kind, i, j, k, _ in opcodes(a, b) if kind == "equal"]
+
+
 def _steps(a: Sequence[Hashable], b: Sequence[Hashable]) -> Iterator[str]:
     """The steps of the cheapest way, from the end: ``equal``, ``change``, ``delete`` and ``insert``."""
     best, delete, insert, change = _costs(a, b)

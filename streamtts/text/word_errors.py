@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .alignment import opcodes
+from .alignment import matching_blocks
 from .number_words import ordinal, spell
 
 
@@ -45,8 +45,8 @@ def starts_apart(said: Sequence[tuple[str, float]], heard: Sequence[tuple[str, f
         heard: The same of the listener.
     """
     ours, theirs = ([" ".join(plain_words(word)) for word, _ in side] for side in (said, heard))
-    equal = [(a, b, c) for kind, a, b, c, _ in opcodes(ours, theirs) if kind == "equal"]
-    return [said[a + i][1] - heard[c + i][1] for a, b, c in equal for i in range(b - a)]
+    blocks = matching_blocks(ours, theirs)
+    return [said[a + i][1] - heard[b + i][1] for a, b, size in blocks for i in range(size)]
 
 
 def plain_words(text: str) -> list[str]:

@@ -108,17 +108,23 @@ def test_a_pause_inside_a_sentence_leaves_it_whole(model):
     assert all(text.startswith(before) for before, _ in steps[0].pauses)
 
 
-def test_a_sentence_is_tokenised_once(model, monkeypatch):
-    calls = []
+@pytest.fixture
+def tokenised(model, monkeypatch):
+    """The texts that the tokenizer is given, in order."""
+    texts = []
 
     class Counting(type(model.tts.tokenizer)):
         def __call__(self, text, **options):
-            calls.append(text)
+            texts.append(text)
             return super().__call__(text, **options)
 
     monkeypatch.setattr(model.tts.tokenizer, "__class__", Counting)
+    return texts
+
+
+def test_a_sentence_is_tokenised_once(model, tokenised):
     spoken = stream(model, "hello there", settings=Settings(max_tokens=8, early_stop_guard=False)).collect()
-    assert calls == ["Hello there."]  # its punctuation as stock generate() makes it
+    assert tokenised == ["Hello there."]  # its punctuation as stock generate() makes it
     assert spoken.tokens
 
 
@@ -129,19 +135,11 @@ def test_pauses_behind_the_last_word_come_after_its_piece(model):
     assert first.pauses == second.pauses == () and pause == Pause(3000)
 
 
-def test_the_tokenizer_is_not_asked_for_every_pause(model, monkeypatch):
-    calls = []
-
-    class Counting(type(model.tts.tokenizer)):
-        def __call__(self, text, **options):
-            calls.append(text)
-            return super().__call__(text, **options)
-
-    monkeypatch.setattr(model.tts.tokenizer, "__class__", Counting)
+def test_the_tokenizer_is_not_asked_for_every_pause(model, tokenised):
     (piece,) = script(model.tts.tokenizer, "[pause 1ms] one " * 20 + "end", 220)[1:]
     assert [ms for _, ms in piece.pauses] == [1] * 19
     assert piece.pauses[2] == ("one one one", 1)
-    assert len(calls) == 3  # the piece, before the first pause inside it, after the last
+    assert len(tokenised) == 3  # the piece, before the first pause inside it, after the last
 
 
 @given(st.lists(st.sampled_from(["Some words here.", "and more,", "[pause 0.2s]", "[laugh]", "x" * 250]), max_size=12))
