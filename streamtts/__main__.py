@@ -132,10 +132,12 @@ def _server_for(options: argparse.Namespace) -> Iterator[str]:
     from .checkpoint.stock_imports import import_beside
 
     import_beside()
+    from .loader import load
     from .server.server import serve
 
     print("no server runs here: starting one for this command", file=sys.stderr)
-    server = serve(options.model, port=0, precision=options.precision or "auto", token=options.token)
+    model = load(options.model, precision=options.precision or "auto")  # not warmed up: that takes longer than it saves
+    server = serve(model, port=0, token=options.token)
     try:
         yield server.url
     finally:

@@ -1,9 +1,10 @@
 """Stock code imported without what streaming never uses.
 
 Of the seconds that ``chatterbox.tts_turbo`` takes to import, half go into modules that speaking never calls: librosa
-with numba, scikit-learn's ROC curves, PyTorch's flexible attention with its compiler. During the import they are
-stand-ins; whoever does use one later gets the real module then. PerTh needs one function of ``pkg_resources``, which
-setuptools dropped in release 81; it gets that function.
+with numba, SciPy's filters and optimisers, scikit-learn's ROC curves, PyTorch's flexible attention with its compiler.
+Building modules on the ``meta`` device imports sympy. Meanwhile they are stand-ins; whoever does use one later gets the
+real module then. PerTh needs one function of ``pkg_resources``, which setuptools dropped in release 81; it gets that
+function.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import operator
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,19 +30,48 @@ def _left_alone(function: Any = None, *_: Any, **__: Any) -> Any:
     return _left_alone if function is None else function
 
 
+def _get_window(name: str, n: int, fftbins: bool = True) -> Any:
+    """``scipy.signal.get_window`` for the one window that HiFT asks for."""
+    if name != "hann":
+        return importlib.import_module("scipy.signal").get_window(name, n, fftbins)
+    import torch
+
+    return torch.hann_window(n, periodic=fftbins, dtype=torch.float64, device="cpu").numpy()
+
+
+def _as_it_is(value: Any, *_: Any, **__: Any) -> Any:
+    """What PyTorch's questions about sizes come to that may not be known yet, where all sizes are numbers."""
+    return value
+
+
+_SIZE_QUESTIONS = (
+    "expect_true", "definitely_true", "statically_known_true", "guard_size_oblivious", "guard_or_false",
+    "guard_or_true", "guard_int", "_advise_is_size", "_advise_is_bounded", "_constrain_range_for_size",
+)  # fmt: skip
 # Modules that may stand in, and their constants, which stock code uses at once.
 DEFERRED: dict[str, dict[str, Any]] = {
+    "httpx._main": {},
     "librosa": {},
     "librosa.filters": {},
+    "scipy.signal": {"get_window": _get_window},
     "sklearn.metrics": {},
+    "sympy": {},
     "torch._dynamo": dict.fromkeys(("allow_in_graph", "assume_constant_result", "disable"), _left_alone),
+    "torch.fx.experimental.symbolic_shapes": {
+        **dict.fromkeys(_SIZE_QUESTIONS, _as_it_is),
+        "is_nested_int": lambda _: False,
+        "sym_eq": operator.eq,
+        "sym_and": lambda *values: all(values),
+        "sym_or": lambda *values: any(values),
+    },
     "torch._dynamo._trace_wrapped_higher_order_op": {},
     "torch.utils.checkpoint": {},
     "torch.nn.attention.flex_attention": {"_DEFAULT_SPARSE_BLOCK_SIZE": 128},
     "transformers.integrations.flex_attention": {},
+    "scipy.optimize": {},
 }
 # Needed before the first sound, and independent of PyTorch: imported beside it.
-_BESIDE = ("scipy.signal", "onnx", "onnxruntime")
+_BESIDE = ("onnx", "onnxruntime")
 _THREAD = "streamtts-imports"
 _lock = threading.RLock()
 
@@ -104,8 +135,8 @@ def import_beside() -> None:
 
 @contextlib.contextmanager
 def without_compiler() -> Iterator[None]:
-    """PyTorch's compiler is not imported: newer ones' modules on the ``meta`` device ask it to leave them alone."""
-    with _lock, _deferred("torch._dynamo"):
+    """PyTorch's compiler and sympy are not imported, though operations on the ``meta`` device ask for both."""
+    with _lock, _deferred("torch._dynamo", "torch.fx.experimental.symbolic_shapes", "sympy"):
         yield
 
 
@@ -192,7 +223,8 @@ class _DeferredName(type):
 
     def real(cls) -> Any:
         if isinstance(sys.modules.get(cls.module), _Deferred):  # used while stock code is being imported
-            del sys.modules[cls.module]
+            for name in [name for name, module in sys.modules.items() if isinstance(module, _Deferred)]:
+                del sys.modules[name]  # it may need the others
         return getattr(importlib.import_module(cls.module), cls.__name__)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Samples, crossfade_gains
-from ..settings import SAMPLES_PER_TOKEN
+from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN
 
 HOLD_BACK = SAMPLES_PER_TOKEN  # samples: 40 ms
 _CONTEXT = 6_000  # samples before the new ones that a window contains: 250 ms
@@ -64,20 +64,26 @@ class WatermarkStream:
         return torch.from_numpy(marked.clip(-1, 1))
 
     def _residual(self, window: Samples) -> Samples:
-        """What the stock encoder adds to these samples (n,) at 24 kHz."""
-        from perth.perth_net.perth_net_implicit.utils import magphase_to_cx
-        from scipy.signal import resample_poly
+        """What the stock encoder adds to these samples (n,) at 24 kHz.
 
-        net, rate_up, rate_down = self.net, 4, 3  # 24 kHz <-> the net's 32 kHz
+        It changes magnitudes below 2 kHz, so only those bins are multiplied, without the stock way through phases.
+        """
+        from perth.perth_net.perth_net_implicit.utils import denormalize_spectrogram, normalize
+        from torchaudio.functional import resample
+
+        net, net_rate = self.net, self.net.hp.sample_rate
         padded = np.pad(window, (0, max(0, 4 * _GRID - len(window))))  # the STFT reflects half a window at each end
-        signal = torch.from_numpy(resample_poly(padded, rate_up, rate_down).astype(np.float32)).to(net.device)
-        magnitude, phase = net.ap.signal_to_magphase(signal)  # (bins, frames), normalised decibels
+        signal = resample(torch.from_numpy(padded).to(net.device), SAMPLE_RATE, net_rate)
+        spectrum = net.ap.spectrogram(signal)  # (bins, frames), complex
+        decibels = 20 * spectrum.abs().clip(net.hp.stft_magnitude_min).log10()
+        magnitude = normalize(net.hp, decibels)
         energy = magnitude.sum(0)
         self.loudest = max(self.loudest, float(energy.max()))
-        added = net.encoder.layers(magnitude[None, : net.subband])[0] * (energy > _LOUD * self.loudest)
-        marked = magnitude.clone()
-        marked[: net.subband] += added
-        difference = magphase_to_cx(net.hp, marked, phase) - magphase_to_cx(net.hp, magnitude, phase)
-        residual = net.ap.inv_spectrogram(difference, length=len(signal)).cpu().numpy()
-        back: Samples = resample_poly(residual, rate_down, rate_up)[: len(window)].astype(np.float32)
+        heard, magnitude = decibels[: net.subband], magnitude[: net.subband]
+        marked = magnitude + net.encoder.layers(magnitude[None])[0] * (energy > _LOUD * self.loudest)
+        difference = torch.zeros_like(spectrum)
+        gain = 10 ** ((denormalize_spectrogram(net.hp, marked) - heard) / 20)
+        difference[: net.subband] = spectrum[: net.subband] * (gain - 1)
+        residual = net.ap.inv_spectrogram(difference, length=len(signal))
+        back: Samples = resample(residual, net_rate, SAMPLE_RATE)[: len(window)].cpu().numpy()
         return back

@@ -191,8 +191,6 @@ def _beyond_chance(
     """Without a reference: all seams above the 99th percentile if they are more than chance gives, else those clearly
     above every control point. A single seam may be chance however rare that is.
     """
-    from scipy.stats import binom
-
     limits = {m.name: (m.floor, controls[m.name]) for m in MEASURES}
     outside = {name: max(floor, math.inf if c.limit is None else c.limit) for name, (floor, c) in limits.items()}
     times = dict.fromkeys(limits, CLEARLY) | {"click": clearly_clicks}
@@ -201,9 +199,12 @@ def _beyond_chance(
     flagged = np.any(list(flags.values()), axis=0)
     usual = float(np.mean(np.any(list(_above(at_controls, outside).values()), axis=0))) if len(flagged) else 0.0
     count = int(flagged.sum())
-    if count >= 2 and binom.sf(count - 1, len(flagged), usual) < CHANCE:
-        return flags
-    return _above(values, clear)
+    if count < 2:
+        return _above(values, clear)
+    from scipy.stats import binom
+
+    more_than_chance = binom.sf(count - 1, len(flagged), usual) < CHANCE
+    return flags if more_than_chance else _above(values, clear)
 
 
 def _or_none(value: float) -> float | None:

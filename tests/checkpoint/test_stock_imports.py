@@ -6,6 +6,7 @@ import sys
 import torch
 
 from streamtts.checkpoint.architecture import S3GenSizes, build_s3gen
+from streamtts.checkpoint.stock_imports import import_stock
 from streamtts.checkpoint.weights import init_empty_weights
 
 
@@ -15,12 +16,18 @@ def run(code: str) -> str:
     return made.stdout.strip()
 
 
-def test_speaking_imports_no_compiler_and_no_numba():
-    code = """
+NEVER_USED = (
+    "torch._dynamo", "numba", "librosa", "sklearn", "pkg_resources", "gradio", "sympy", "scipy.signal", "scipy.stats",
+    "scipy.optimize", "httpx._main",
+)  # fmt: skip
+
+
+def test_speaking_imports_nothing_that_it_never_uses():
+    code = f"""
 import streamtts, sys
 speech = streamtts.stream(streamtts.load(), "Hello there.").collect()
 assert len(speech.samples) > 10_000
-print([m for m in ("torch._dynamo", "numba", "librosa", "sklearn", "pkg_resources", "gradio") if m in sys.modules])
+print([m for m in {NEVER_USED} if m in sys.modules])
 """
     assert run(code) == "[]"
 
@@ -38,6 +45,29 @@ mask = masking.create_block_mask(lambda b, h, q, k: q >= k, None, None, 128, 128
 print(isinstance(mask, masking.BlockMask), torch.compile is not None)
 """
     assert run(code).splitlines() == ["320", "module librosa (128, 201)", "True True"]
+
+
+def test_filters_and_symbolic_shapes_are_there_after_a_model_was_loaded():
+    code = """
+import numpy, streamtts, torch
+streamtts.load()
+from perth.perth_net.perth_net_implicit.utils import butter_lowpass_filter
+print(len(butter_lowpass_filter(numpy.zeros(480))))
+from transformers.loss.loss_for_object_detection import linear_sum_assignment
+print(linear_sum_assignment(numpy.eye(2))[1])
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+print(torch.ones(2, 2, device="meta").pow(2.0).shape, type(ShapeEnv().create_unbacked_symint()).__name__)
+"""
+    assert run(code).splitlines() == ["480", "[1 0]", "torch.Size([2, 2]) SymInt"]
+
+
+def test_the_vocoders_window_is_scipys():
+    from scipy.signal import get_window
+
+    import_stock()
+    with init_empty_weights():
+        window = build_s3gen(S3GenSizes()).mel2wav.stft_window
+    assert window.tolist() == get_window("hann", len(window), fftbins=True).astype("float32").tolist()
 
 
 def test_the_watermarker_loads_without_pkg_resources_also_where_perth_was_imported_before():
