@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+venv=${VENV:-.venv}
 notebook=${NOTEBOOK:-notebooks/01_stream.ipynb}
 options=(
     # Nothing here needs the network: no news, no look for a newer JupyterLab.
@@ -10,8 +11,8 @@ options=(
     --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
     "--LabApp.default_url=/lab/tree/${notebook##*/}" # the printed address opens the notebook; its folder is the root
 )
-# The page would still ask whether it may fetch news. This is a default of .venv alone; a user's own settings come first.
-overrides=.venv/share/jupyter/lab/settings/overrides.json
+# The page would still ask whether it may fetch news. This is a default of this environment alone; a user's own settings come first.
+overrides=$venv/share/jupyter/lab/settings/overrides.json
 if [ ! -e "$overrides" ]; then
     mkdir -p "$(dirname "$overrides")"
     echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > "$overrides"
@@ -24,4 +25,4 @@ fi
 if [ "$(id -u)" = 0 ]; then
     options+=(--allow-root) # in a container there is often no other user; JupyterLab refuses root otherwise
 fi
-exec .venv/bin/jupyter lab "${options[@]}" "$notebook" "$@"
+exec "$venv/bin/jupyter" lab "${options[@]}" "$notebook" "$@"

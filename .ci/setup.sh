@@ -5,13 +5,14 @@
 #   STACK=current  newest PyTorch and NumPy 2; Python 3.11 to 3.14, for newer NVIDIA cards
 #   TORCH=cpu      PyTorch from its own index for CPUs, without CUDA libraries; TORCH=cuda, the default, from PyPI
 #   PYTHON=...     the interpreter
+#   VENV=...       the environment's folder, .venv if not given
 # A .venv stays what it is until STACK or TORCH says otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 OLDEST=11 NEWEST=14 # Python 3.x; the same as requires-python in pyproject.toml
 NEWEST_PINNED=13    # torch 2.6.0 has no wheels for newer ones
-venv=.venv
+venv=${VENV:-.venv}
 stamp=$venv/streamtts.stamp
 
 fail() {

@@ -96,7 +96,7 @@ def start_from_checkpoint(flow: Any, table: SummedTable, folder: Path, part: Par
         )  # three observations' worth of the phone's mean
 
 
-def encode(flow: Any, table: Table, sounds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def encode(flow: Any, table: SummedTable, sounds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Sounds (B, T) -> the encoder's mel (B, 2T, 80)."""
     with bf16(), sdpa_kernel(SDPBackend.MATH):
         mask = torch.arange(sounds.shape[1])[None] < lengths[:, None]
@@ -169,7 +169,7 @@ def sample(
 
 def decode_codes(
     flow: Any,
-    table: Table,
+    table: SummedTable,
     sounds: torch.Tensor,
     lengths: torch.Tensor,
     prompt: torch.Tensor,
@@ -304,30 +304,6 @@ def train_encoder(
                 run.write(held_out_l1=float(np.mean([forward(*v).item() for v in validation])))
     with torch.no_grad():
         print("held-out L1 of the encoder's mel", round(float(np.mean([forward(*v).item() for v in validation])), 4))
-
-
-class FixedTable:
-    """The token table of a finished checkpoint, in place of a ``SummedTable``."""
-
-    def __init__(self, rows: torch.Tensor) -> None:
-        self.rows = rows
-
-    def table(self) -> torch.Tensor:
-        """A row for each of the 729 sounds."""
-        return self.rows
-
-
-Table = SummedTable | FixedTable
-
-
-def flow_of(folder: Path, sizes: S3GenSizes) -> tuple[Any, FixedTable]:
-    """The flow of a finished checkpoint folder."""
-    from safetensors.torch import load_file
-
-    flow, _ = build_parts(sizes)
-    weights = load_file(folder / "s3gen_meanflow.safetensors")
-    flow.load_state_dict({k.removeprefix("flow."): v.float() for k, v in weights.items() if k.startswith("flow.")})
-    return flow, FixedTable(flow.input_embedding.weight[:SOUNDS].detach())
 
 
 def load_flow(work: Path, sizes: S3GenSizes) -> tuple[Any, SummedTable]:

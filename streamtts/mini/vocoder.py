@@ -23,10 +23,10 @@ from torch import nn
 from ..checkpoint.architecture import S3GenSizes
 from .corpus import LOW_VOICE, Part, split
 from .discriminator import Discriminator
-from .flow import Table, decode_codes, flow_of, keep_end_in_fp32, load_flow
+from .flow import decode_codes, keep_end_in_fp32, load_flow
 from .phones import MELS_PER_TOKEN
 from .speakers import xvector_bank
-from .trainer import Run, bf16, load_part
+from .trainer import Run, SummedTable, bf16, load_part
 
 FRAMES = 28  # of a training segment: 0.56 s
 JUDGE_RATE, ADVERSARIAL_RATE = 4e-4, 2e-4
@@ -77,11 +77,7 @@ class Segments:
     """Random segments of the corpus, a third of them in the low voice where there is one."""
 
     def __init__(
-        self,
-        part: Part,
-        flow: tuple[Any, Table] | None,
-        xvectors: dict[str, NDArray[Any]],
-        seed: int,
+        self, part: Part, flow: tuple[Any, SummedTable] | None, xvectors: dict[str, NDArray[Any]], seed: int
     ) -> None:
         self.part, self.flow, self.xvectors = part, flow, xvectors
         self.rng = np.random.default_rng(seed)
@@ -119,7 +115,7 @@ class Segments:
     def by_flow(
         self,
         flow: Any,
-        table: Table,
+        table: SummedTable,
         items: Sequence[int],
         low_items: Sequence[int],
         cuts: list[tuple[int, int, bool]],
@@ -183,9 +179,9 @@ def train_hift(
     start: Path | None = None,
     adversarial: bool = False,
 ) -> None:
-    """Train for some minutes, from random weights, from WORK/checkpoints or from a checkpoint folder's HiFT and flow.
+    """Train for some minutes, from random weights, from WORK/checkpoints or from a checkpoint folder's HiFT.
 
-    The adversarial stage begins with what the spectral one left, or with that folder's.
+    The adversarial stage begins with what the spectral one left.
     """
     from ..checkpoint.architecture import build_hift
 
@@ -201,18 +197,13 @@ def train_hift(
     judging = torch.optim.AdamW(judge.parameters(), JUDGE_RATE, betas=(0.8, 0.99), weight_decay=0.0)
     parts: dict[str, Any] = dict(net=net, optimizer=optimizer)
     if adversarial:
-        if start is None:
-            net.load_state_dict(load_part(work, "hift", "net"))
+        net.load_state_dict(load_part(work, "hift", "net"))
         rate, parts = ADVERSARIAL_RATE, parts | dict(judge=judge, judging=judging)
     run = Run(work, "adversarial" if adversarial else "hift", minutes, parts, max_steps)
     part, spectral = Part(work / "corpus", "speech"), SpectralLoss()
     train, held_out = split(part)
     train, held_out = long_enough(part, train), long_enough(part, held_out)
-    flow: tuple[Any, Table] | None = None
-    if (work / "checkpoints" / "encoder.pt").exists():
-        flow = load_flow(work, sizes)
-    elif start is not None:
-        flow = flow_of(start, sizes)
+    flow = load_flow(work, sizes) if (work / "checkpoints" / "encoder.pt").exists() else None
     if flow:
         keep_end_in_fp32(flow[0].decoder.estimator)
     make_batch, apart = (Segments(part, flow, xvector_bank(work, sizes), seed) for seed in (run.step, -1 + 2**32))
