@@ -28,6 +28,7 @@ from .checkpoint.precision import INTEGERS, Choice, Precision, choose, t3_dtype
 from .checkpoint.quantize import is_large, large_linears, quantized_weights
 from .checkpoint.stock_imports import import_stock
 from .checkpoint.stock_logging import quiet
+from .checkpoint.thread_team import without_team
 from .checkpoint.tokenizer import tokenizer_of
 from .checkpoint.weights import check_memory, init_empty_weights, load_weights
 from .chunks.other_work import OtherWork
@@ -165,8 +166,7 @@ class Model:
         with self._lock:
             if not self._text_heads:
                 find = partial(find_text_heads, self.gpt2, self.tts.tokenizer, voice, self.architecture)
-                heads = self.gpt2.depth * self.gpt2.heads
-                self._text_heads.append(cached_text_heads(self.t3_file, heads, find))
+                self._text_heads.append(cached_text_heads(self.t3_file, self.gpt2.depth * self.gpt2.heads, find))
             return self._text_heads[0]
 
     def synchronise(self) -> None:
@@ -200,9 +200,8 @@ class Model:
         self._fingerprint = self._fingerprint or fingerprint(self.tts)
         conds, from_cache = load_conditionals(self.tts, path, self._fingerprint, self.engine)
         ms = (time.perf_counter() - began) * 1e3
-        logger.info(
-            "voice %s: conditionals %s in %.0f ms", name, "read from the cache" if from_cache else "computed", ms
-        )
+        how = "read from the cache" if from_cache else "computed"
+        logger.info("voice %s: conditionals %s in %.0f ms", name, how, ms)
         voice = self._voice(name, conds, made_ms=ms, from_cache=from_cache)
         self._clip_voices[name] = state, voice
         return voice
@@ -245,12 +244,13 @@ def load(
     engine, folder = (engine_of(found), snapshot(found)) if isinstance(found, str) else (found.resolve().name, found)
     t3_file, architecture = _identify(folder)
     device = choose_device(device, _small(architecture))
-    chosen = choose(precision, device, _small(architecture))
+    chosen = without_team(partial(choose, precision, device, _small(architecture)))
     rounded = (_T3_BLOCKS, _T3_HEAD, *_S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
     check_memory((folder / name for name in (t3_file, *OTHER_FILES)), quantized=partial(is_large, parts=rounded))
     clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
     with quiet(), loading_bar(engine, 4) as step:
-        model = _assemble(engine, folder, t3_file, architecture, device, chosen, clips, max_batch_size, step)
+        known = engine, folder, t3_file, architecture, device, chosen, clips, max_batch_size
+        model = without_team(partial(_assemble, *known, step))
     logger.info("%s", describe(model))
     return model
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +122,10 @@ class Decoder:
         if last and n > self._done:
             yield self._chunk(n, last=True)
 
-    @torch.inference_mode()
     def _chunk(self, stop: int, guess: bool = False, last: bool = False) -> Decoded:
-        with self._model.gpt2.decoding():
-            return self._decode(stop, guess, last)
+        return self._model.gpt2.decode(partial(self._decode, stop, guess, last))
 
+    @torch.inference_mode()
     def _decode(self, stop: int, guess: bool, last: bool) -> Decoded:
         marks = [time.perf_counter()]
         try:

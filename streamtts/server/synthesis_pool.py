@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoint.thread_team import keep_without_team
 from ..errors import StreamTTSError
 from ..settings import Settings
 from ..wire.limits import Admit
@@ -68,7 +69,7 @@ class SynthesisPool:
         self.places = Places(places, queue_length)
         self.threads = ThreadPoolExecutor(places, thread_name_prefix="streamtts-synthesis")
         # A long text takes half a second to prepare; when many come at once, they are prepared one after another.
-        self.text_thread = ThreadPoolExecutor(1, thread_name_prefix="streamtts-text")
+        self.text_thread = ThreadPoolExecutor(1, thread_name_prefix="streamtts-text", initializer=keep_without_team)
         self.log_text = log_text
         self.closing = False  # set when the server stops: no new answer is begun
         self.tasks: set[asyncio.Task[None]] = set()  # of answers being synthesised
@@ -179,8 +180,8 @@ class SynthesisPool:
 
     @property
     def threads_per_stage(self) -> int:
-        """PyTorch threads for each stage of one answer: the places share the cores, or take turns at them."""
-        return self.model.threads if self.batching else max(1, self.model.threads // self.places.count)
+        """PyTorch threads of a synthesis place. They share the cores; a model that batches decodes in its own."""
+        return 1 if self.batching else max(1, self.model.threads // self.places.count)
 
     @property
     def batching(self) -> bool:
@@ -206,8 +207,8 @@ class SynthesisPool:
         is heard seconds later. Where T3 speaks several texts in one pass, it would be one pass for tokens not yet due.
         """
         places, cores = self.places.count, os.cpu_count() or 1
-        cores_to_spare = cores >= 2 * places and not self.batching
-        if places == 1 or self.model.device != "cpu" or cores_to_spare or not settings.parallel:
+        to_spare = places == 1 or self.model.device != "cpu" or cores >= 2 * places
+        if not settings.parallel or (to_spare and not self.batching):
             return settings
         return settings.replace(parallel=False)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..checkpoint.thread_team import without_team
 from ..errors import StreamTTSError
 from ..settings import MS_PER_TOKEN, Settings
 
@@ -70,7 +72,7 @@ def _warm_up(model: Model, settings: Settings) -> None:
 
     try:
         if model.voices:
-            warm_up(model, model.voices[0], settings)
+            without_team(partial(warm_up, model, model.voices[0], settings))
     except StreamTTSError as fault:  # every request will get it as its error
         log.warning("the model was not warmed up: %s", fault.message)
 

@@ -12,24 +12,24 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from ..checkpoint.thread_team import TeamThread
 from .batching import StepBatcher
 from .onnx_step import Bound, GraphGpt2
 from .step import KVCache
 from .turns import Turns, when_due
 
+T = TypeVar("T")
+
 BLOCK_SIZE = 32  # of 4-bit weights: with larger blocks MatMulNBits sums a lone row in another order than one of several
 _CAPACITY = 1024  # positions of a row; a longer utterance goes on alone, in memory of its own
-
-
 _TRIAL_PAST, _TRIALS = 500, 3  # positions before those of a timed pass, and how often it is made
 
 
@@ -69,6 +69,7 @@ class BatchedGpt2(GraphGpt2):
         self._lock = threading.Lock()
         self._bounds: dict[tuple[int, int, bool], Bound] = {}
         self._turns = Turns(max(1, (os.cpu_count() or 1) // threads))
+        self._team = TeamThread()
         self._batcher = StepBatcher[_Step](self._run_together, self._turns)
 
     def _row(self, i: int) -> KVCache:
@@ -101,12 +102,11 @@ class BatchedGpt2(GraphGpt2):
                 with self._lock:
                     self._free.add(i)
 
-    @contextmanager
-    def decoding(self) -> Iterator[None]:
-        """As :class:`Backbone`."""
+    def decode(self, work: Callable[[], T]) -> T:
+        """As :class:`Backbone`. Chunks of all utterances are decoded in one thread, see ``thread_team``."""
         self._batcher.away()
         with self._turns.take(when_due()):
-            yield
+            return self._team.run(work)
 
     @torch.inference_mode()
     def pass_ms(self, rows: int) -> float:

@@ -12,9 +12,8 @@ import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +26,8 @@ from ..checkpoint.kv_memory import copy_with_capacity
 from ..settings import Settings
 from ..voice.conditionals import Voice
 from .sampling import RandomStream, Sampler
+
+T = TypeVar("T")
 
 START, STOP = 6561, 6562  # ids from 6561 up are not speech
 _GROW = 256  # positions the cache grows by
@@ -139,9 +140,9 @@ class Backbone(ABC):
         """How long one pass for so many utterances takes here, by a short timing. Only while nothing else is made."""
         raise NotImplementedError("only where max_batch_size is above 1")
 
-    def decoding(self) -> AbstractContextManager[None]:
-        """Around the decoding of a chunk, in the thread that makes the steps: nobody need wait for its next one."""
-        return contextlib.nullcontext()
+    def decode(self, work: Callable[[], T]) -> T:
+        """Decode a chunk. Called by the thread that makes the steps: nobody need wait for its next one meanwhile."""
+        return work()
 
 
 class Gpt2(Backbone):

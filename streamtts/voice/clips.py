@@ -13,6 +13,7 @@ import json
 import logging
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from ..checkpoint.cache_folder import cache_folder
 from ..checkpoint.stock_logging import quiet
 from ..checkpoint.tensor_cache import write_tensors
+from ..checkpoint.thread_team import without_team
 from ..errors import StreamTTSError
 from ..settings import SAMPLES_PER_TOKEN
 from .conditionals import read_flat_conditionals
@@ -33,13 +35,17 @@ logger = logging.getLogger(__name__)
 _LAYOUT = "3"  # of the cached files; raise it when their content changes
 
 
-@torch.no_grad()
 def conditionals_of_clip(tts: Any, clip: Recording) -> Any:
     """Stock ``Conditionals`` of a clip, by the arithmetic of ``ChatterboxTurboTTS.prepare_conditionals``.
 
     Unlike there, ``tts.conds`` does not change, nothing is computed in float64, which MPS does not have, and S3Gen's
     prompt is cut to whole tokens of 40 ms: half a token more would give stock code one mel frame too many.
     """
+    return without_team(partial(_conditionals_of_clip, tts, clip))
+
+
+@torch.no_grad()
+def _conditionals_of_clip(tts: Any, clip: Recording) -> Any:
     import librosa
     from chatterbox.models.s3gen import S3GEN_SR
     from chatterbox.models.s3tokenizer import S3_SR

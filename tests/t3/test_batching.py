@@ -196,3 +196,17 @@ def test_work_that_nobody_waits_for_is_due_now():
     assert before <= when_due() <= time.monotonic()
     with due(7.0):
         assert when_due() == 7.0
+
+
+def test_chunks_of_all_utterances_are_decoded_in_one_thread(batched, monkeypatch):
+    from streamtts.chunks.watermark import WatermarkStream
+
+    threads, push = set(), WatermarkStream.push
+
+    def seen(self, samples, last):
+        threads.add(threading.get_ident())
+        return push(self, samples, last)
+
+    monkeypatch.setattr(WatermarkStream, "push", seen)
+    at_once(batched, range(3))
+    assert len(threads) == 1
