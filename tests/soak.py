@@ -253,6 +253,7 @@ async def soak(url: str, minutes: float, clients: int) -> dict[str, Any]:
         "load": curve,
         "ends": dict(sorted(record.ends.items())),
         "ttfa_ms": {"p50": percentile(record.ttfa_ms, 0.5), "p95": percentile(record.ttfa_ms, 0.95)},
+        "underrun_ms": {"p50": percentile(record.underrun_ms, 0.5), "p95": percentile(record.underrun_ms, 0.95)},
         "audio_s": record.samples / 24_000,
         "memory_mb": {
             "second quarter": second,
@@ -271,11 +272,14 @@ def main() -> int:
     parser.add_argument("--queue", type=int, default=16, help="requests that may wait for a place (default 16)")
     parser.add_argument("--places", type=int, default=1, help="synthesis places of the server (default 1)")
     parser.add_argument("--precision", default="auto", help="number format; int4 speaks several texts in one pass")
+    parser.add_argument(
+        "--admit", default="all", help="what becomes of requests that would make others wait: all, wait, busy"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
     options = parser.parse_args()
     command = [sys.executable, "-m", "streamtts", "serve", "--port", "0"]
     command += ["--queue", str(options.queue), "--places", str(options.places)]
-    command += ["--precision", options.precision]
+    command += ["--precision", options.precision, "--admit", options.admit]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert server.stdout is not None
     try:

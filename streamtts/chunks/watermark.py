@@ -20,7 +20,7 @@ from ..audio import Samples, crossfade_gains
 from ..settings import SAMPLE_RATE, SAMPLES_PER_TOKEN
 
 HOLD_BACK = SAMPLES_PER_TOKEN  # samples: 40 ms
-_CONTEXT = 6_000  # samples before the new ones that a window contains: 250 ms
+_CONTEXT = 4_560  # samples before the new ones that a window contains, 190 ms: all that the net and its STFT reach back
 _GRID = 240  # samples of one STFT hop, so that every window has the same frames
 _LOUD = 0.05  # frames below this share of the loudest are not marked, as in stock ``magmask``
 
