@@ -25,7 +25,7 @@ from ..client import AsyncClient
 from ..client.transport import get_json
 from ..errors import StreamTTSError
 from ..settings import SAMPLE_RATE, Settings
-from .machine import machine, rss_mb
+from .machine import machine, memory_mb
 from .subjects import Subject
 
 STALL_MS = 100  # waits of a player that add up to less do not count
@@ -178,7 +178,7 @@ async def listen(
 
     async def watch() -> None:
         while True:
-            heard.memory_mb = max(heard.memory_mb or 0.0, rss_mb(pid) or 0.0) or None
+            heard.memory_mb = max(heard.memory_mb or 0.0, memory_mb(pid) or 0.0) or None
             await asyncio.sleep(_WATCH_S)
 
     watching = asyncio.create_task(watch())

@@ -31,13 +31,13 @@ def peak_rss_mb() -> float | None:
     return _memory_mb("self", "VmHWM")
 
 
-def rss_mb(pid: int) -> float | None:
-    """Resident memory of a process now (MB); None where the system does not say."""
-    return _memory_mb(pid, "VmRSS")
+def memory_mb(pid: int) -> float | None:
+    """Memory of a process now (MB), a page that it has at several addresses counted once; None where nobody says."""
+    return _memory_mb(pid, "Pss", "smaps_rollup")
 
 
-def _memory_mb(process: int | Literal["self"], name: str) -> float | None:
-    kibibytes = _proc_value(f"/proc/{process}/status", name)
+def _memory_mb(process: int | Literal["self"], name: str, file: str = "status") -> float | None:
+    kibibytes = _proc_value(f"/proc/{process}/{file}", name)
     return None if kibibytes is None else int(kibibytes.split()[0]) * 1024 / 1e6
 
 

@@ -1,9 +1,9 @@
 """Policy ``cached`` by onnxruntime: the memory of keys, values and convolution tails, and the run of one block.
 
 The graphs are built in ``onnx_graphs``; their attention wants the keys and values of the voice prompt and of the
-utterance in one piece of memory, some 300 MB at Turbo's size. Copying the prompt into new memory would delay the first
+utterance in one piece of memory, some 350 MB at Turbo's size. Copying the prompt into new memory would delay the first
 sound, so an utterance takes over the memory of the last one of its voice, in which the prompt's part is unchanged.
-Utterances at the same time have memory of their own.
+Utterances at the same time have addresses of their own, at which the prompt's part is the same memory for all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoint.kv_memory import copy_with_capacity
+from ..checkpoint.kv_memory import SharedStart, copy_with_capacity
 from ..settings import FRAMES_PER_TOKEN
 from ..voice.conditionals import Voice
 from .flow import ENCODER_LOOKAHEAD, speaker_embedding
@@ -63,21 +63,25 @@ class _Buffers:
             ratio = _positions_per_token(name)
             if (used + more) * ratio > memory.shape[3]:
                 capacity = _GROWTH * math.ceil((used + more + later) * ratio / _GROWTH)
-                self._copy(name, memory, used * ratio, capacity)
+                self._use(name, copy_with_capacity(memory, used * ratio, capacity))
 
-    def _copy(self, name: str, memory: Tensor, used: int, capacity: int) -> None:
-        """Replace the memory of a name by a copy of another's first positions, of some capacity."""
-        ours = self.kv[name] = copy_with_capacity(memory, used, capacity)
+    def _use(self, name: str, memory: Tensor) -> None:
+        """Use other memory under a name."""
+        self.kv[name] = memory
         kind, run = name.split(maxsplit=1)
-        for i, layer in enumerate(ours):
+        for i, layer in enumerate(memory):
             for part, tensor in zip(("keys", "values"), layer, strict=True):
                 self.bindings[run].in_place(f"{part}.{kind}.{i}", tensor[None])
 
-    def copy(self, used: int) -> _Buffers:
-        """Others with the same first tokens and the same capacities."""
+    def shared(self, used: int) -> dict[str, SharedStart]:
+        """The first tokens, for :meth:`others`."""
+        return {name: SharedStart(memory, used * _positions_per_token(name)) for name, memory in self.kv.items()}
+
+    def others(self, starts: dict[str, SharedStart]) -> _Buffers:
+        """Others that begin with shared tokens."""
         other = _Buffers(self.graphs, self.steps)
-        for name, memory in self.kv.items():
-            other._copy(name, memory, used * _positions_per_token(name), memory.shape[3])
+        for name, start in starts.items():
+            other._use(name, start.copy())
         return other
 
 
@@ -98,6 +102,7 @@ class OnnxFlowState:
         self.buffers, self.prompt, self.own, self.oldest = buffers, prompt, 0, 0
         self._lock = threading.RLock()  # reentrant: garbage collected while it is held may return buffers
         self._free = True  # no utterance uses the buffers
+        self._shared: dict[str, SharedStart] = {}  # this state's tokens, once two utterances went on from it at a time
         self._tails: dict[str, dict[str, Tensor]] = {}
 
     @torch.inference_mode()
@@ -107,10 +112,11 @@ class OnnxFlowState:
             if not self._tails:
                 tails = self.buffers.tails.items()
                 self._tails = {run: {name: tail.clone() for name, tail in one.items()} for run, one in tails}
-            buffers, self._free, was_free = self.buffers, False, self._free
-        used = self.prompt + self.own
-        if not was_free:
-            buffers = buffers.copy(used)
+            used = self.prompt + self.own
+            if not self._free:
+                self._shared = self._shared or self.buffers.shared(used)
+            buffers = self.buffers if self._free else self.buffers.others(self._shared)
+            self._free = False
         for run, one in self._tails.items():
             for name, tail in one.items():
                 buffers.tails[run][name].copy_(tail)

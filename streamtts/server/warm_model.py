@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_PLACES = 8  # chosen here; each may take 50 MB at Turbo's size
+MOST_PLACES = 8  # chosen here; each may take 150 MB at Turbo's size
 _TWO_ROWS = 1.57  # a pass for two against a step for one, as it was measured; the machine's own is timed later
 _SHARE = 0.9  # of the time that may be needed
 SEVERAL = "as many listeners as this machine can serve in real time"  # why there are several places
