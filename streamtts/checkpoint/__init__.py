@@ -3,5 +3,5 @@
 `hub`: names and downloads; `architecture`: sizes and stock classes; `weights`, `tokenizer`: reading files.
 `precision`: which number formats there are, and the choice; `int8`, `int4`: one format each; `quantize`: all weights of
 a file in one; `tensor_cache`: kept for the next time.
-`onnx_graph`, `kv_memory`: what T3 and S3Gen both run on. `stock_logging`: silence for stock code.
+`onnx_graph`, `kv_memory`, `thread_team`: what T3 and S3Gen both run on. `stock_logging`: silence for stock code.
 """

@@ -223,8 +223,9 @@ class _DeferredName(type):
 
     def real(cls) -> Any:
         if isinstance(sys.modules.get(cls.module), _Deferred):  # used while stock code is being imported
-            for name in [name for name, module in sys.modules.items() if isinstance(module, _Deferred)]:
-                del sys.modules[name]  # it may need the others
+            for name, module in list(sys.modules.items()):  # it may need the others
+                if isinstance(module, _Deferred):
+                    del sys.modules[name]
         return getattr(importlib.import_module(cls.module), cls.__name__)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
