@@ -244,13 +244,13 @@ def load(
     engine, folder = (engine_of(found), snapshot(found)) if isinstance(found, str) else (found.resolve().name, found)
     t3_file, architecture = _identify(folder)
     device = choose_device(device, _small(architecture))
-    chosen = without_team(partial(choose, precision, device, _small(architecture)))
+    chosen = without_team(partial(choose, precision, device, _small(architecture)), device)
     rounded = (_T3_BLOCKS, _T3_HEAD, *_S3GEN_STREAMING) if chosen.precision in INTEGERS else ()
     check_memory((folder / name for name in (t3_file, *OTHER_FILES)), quantized=partial(is_large, parts=rounded))
     clips = VoiceFolder(voices_folder() if voices is None else Path(voices).expanduser())
     with quiet(), loading_bar(engine, 4) as step:
         known = engine, folder, t3_file, architecture, device, chosen, clips, max_batch_size
-        model = without_team(partial(_assemble, *known, step))
+        model = without_team(partial(_assemble, *known, step), device)
     logger.info("%s", describe(model))
     return model
 

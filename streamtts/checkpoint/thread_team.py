@@ -16,8 +16,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def without_team(work: Callable[[], T]) -> T:
-    """Run work in a thread that ends with it, so that the calling thread gets no team. Returns or raises as it does."""
+def without_team(work: Callable[[], T], device: str = "cpu") -> T:
+    """Run work in a thread that ends with it, so that the calling thread gets no team. Returns or raises as it does.
+
+    On a GPU there is no team, and a thread may have a device of its own: work for it stays where it is.
+    """
+    if device != "cpu":
+        return work()
     with ThreadPoolExecutor(1, thread_name_prefix="streamtts-once") as thread:
         return thread.submit(copy_context().run, work).result()
 

@@ -72,7 +72,7 @@ def _warm_up(model: Model, settings: Settings) -> None:
 
     try:
         if model.voices:
-            without_team(partial(warm_up, model, model.voices[0], settings))
+            without_team(partial(warm_up, model, model.voices[0], settings), model.device)
     except StreamTTSError as fault:  # every request will get it as its error
         log.warning("the model was not warmed up: %s", fault.message)
 

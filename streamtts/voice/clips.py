@@ -41,7 +41,7 @@ def conditionals_of_clip(tts: Any, clip: Recording) -> Any:
     Unlike there, ``tts.conds`` does not change, nothing is computed in float64, which MPS does not have, and S3Gen's
     prompt is cut to whole tokens of 40 ms: half a token more would give stock code one mel frame too many.
     """
-    return without_team(partial(_conditionals_of_clip, tts, clip))
+    return without_team(partial(_conditionals_of_clip, tts, clip), tts.device)
 
 
 @torch.no_grad()
