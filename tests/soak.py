@@ -27,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamtts import StreamTTSError
+from streamtts.bench.machine import memory_mb
 from streamtts.client import AsyncClient, AsyncSession
 
 SENTENCES = [
@@ -190,9 +191,10 @@ def metrics(url: str) -> dict[str, float]:
         return {s.name: s.value for family in families for s in family.samples if not s.labels}
 
 
-async def watch_memory(url: str, seen: list[float]) -> None:
+async def watch_memory(url: str, pid: int, seen: list[float]) -> None:
     while True:
-        seen.append((await asyncio.to_thread(metrics, url))["process_resident_memory_bytes"] / 1e6)
+        resident = (await asyncio.to_thread(metrics, url))["process_resident_memory_bytes"] / 1e6
+        seen.append(memory_mb(pid) or resident)
         await asyncio.sleep(1.0)
 
 
@@ -228,11 +230,11 @@ async def load_curve(url: str, seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
-async def soak(url: str, minutes: float, clients: int) -> dict[str, Any]:
+async def soak(url: str, pid: int, minutes: float, clients: int) -> dict[str, Any]:
     curve = await load_curve(url, seconds=max(5.0, minutes * 60 * 0.05))
     record, memory = Record(), []
     crowd = Crowd(url, record, seed=0)
-    watching = asyncio.create_task(watch_memory(url, memory))
+    watching = asyncio.create_task(watch_memory(url, pid, memory))
     mixed = [crowd.speak, crowd.speak, crowd.speak_simple, crowd.converse, crowd.barge_in, crowd.cancel, crowd.drop,
              crowd.read_slowly, crowd.fall_silent, crowd.nonsense]  # fmt: skip
     await crowd.run(clients, minutes * 60 * 0.7, mixed)
@@ -284,7 +286,7 @@ def main() -> int:
     assert server.stdout is not None
     try:
         url = next(line.split()[0] for line in server.stdout if line.startswith("ws://"))
-        report = asyncio.run(soak(url, options.minutes, options.clients))
+        report = asyncio.run(soak(url, server.pid, options.minutes, options.clients))
     finally:
         server.terminate()
         code = server.wait(30)
