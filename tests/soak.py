@@ -193,8 +193,7 @@ def metrics(url: str) -> dict[str, float]:
 
 async def watch_memory(url: str, pid: int, seen: list[float]) -> None:
     while True:
-        resident = (await asyncio.to_thread(metrics, url))["process_resident_memory_bytes"] / 1e6
-        seen.append(memory_mb(pid) or resident)
+        seen.append(memory_mb(pid) or (await asyncio.to_thread(metrics, url))["process_resident_memory_bytes"] / 1e6)
         await asyncio.sleep(1.0)
 
 

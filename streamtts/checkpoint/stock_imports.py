@@ -48,11 +48,13 @@ _SIZE_QUESTIONS = (
     "expect_true", "definitely_true", "statically_known_true", "guard_size_oblivious", "guard_or_false",
     "guard_or_true", "guard_int", "_advise_is_size", "_advise_is_bounded", "_constrain_range_for_size",
 )  # fmt: skip
+
 # Modules that may stand in, and their constants, which stock code uses at once.
 DEFERRED: dict[str, dict[str, Any]] = {
     "httpx._main": {},
     "librosa": {},
     "librosa.filters": {},
+    "scipy.optimize": {},
     "scipy.signal": {"get_window": _get_window},
     "sklearn.metrics": {},
     "sympy": {},
@@ -68,7 +70,6 @@ DEFERRED: dict[str, dict[str, Any]] = {
     "torch.utils.checkpoint": {},
     "torch.nn.attention.flex_attention": {"_DEFAULT_SPARSE_BLOCK_SIZE": 128},
     "transformers.integrations.flex_attention": {},
-    "scipy.optimize": {},
 }
 # Needed before the first sound, and independent of PyTorch: imported beside it.
 _BESIDE = ("onnx", "onnxruntime")

@@ -180,7 +180,7 @@ class SynthesisPool:
 
     @property
     def threads_per_stage(self) -> int:
-        """PyTorch threads of a synthesis place. They share the cores; a model that batches decodes in its own."""
+        """PyTorch threads of a synthesis place. The places share the cores; a model that batches decodes elsewhere."""
         return 1 if self.batching else max(1, self.model.threads // self.places.count)
 
     @property

@@ -1,19 +1,14 @@
 """Keys and values that several utterances begin with are in memory once, and each may write to its own."""
 
 import os
-import sys
 
 import pytest
 import torch
 
+from streamtts.bench.machine import memory_mb
 from streamtts.checkpoint.kv_memory import SharedStart
 
 SHAPE = 8, 2, 4, 512, 64  # 8 MB
-
-
-def memory_mb() -> float:
-    with open("/proc/self/smaps_rollup") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1e3
 
 
 def test_copies_begin_alike_and_none_sees_what_is_written_to_another():
@@ -29,10 +24,10 @@ def test_copies_begin_alike_and_none_sees_what_is_written_to_another():
         assert not (other == 7.0).any()
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not os.path.exists("/proc/self/smaps_rollup"), reason="Linux counts it")
+@pytest.mark.skipif(memory_mb(os.getpid()) is None, reason="Linux counts it")
 def test_what_is_in_common_takes_memory_once():
     start = SharedStart(torch.randn(SHAPE), 512)
-    before = memory_mb()
+    before = memory_mb(os.getpid())
     copies = [start.copy() for _ in range(10)]
     assert all(copy.sum().isfinite() for copy in copies)  # each page is touched
-    assert memory_mb() - before < 2 * copies[0].numel() * 4 / 1e6
+    assert memory_mb(os.getpid()) - before < 2 * copies[0].numel() * 4 / 1e6
